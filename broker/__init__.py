@@ -1,0 +1,1 @@
+"""What is to do: messages, queues, and the rows (jobs, pages, streams) that are the truth behind them."""

@@ -1,0 +1,1 @@
+"""What is done: items, revisions, observations, and the books they belong to."""

@@ -1,0 +1,136 @@
+"""The ledger's own values, pure: what may be posted, and what makes two deliveries the same thing.
+
+Delivered again?  Same ``key``: the same item.  Same ``fingerprint``: nothing new about it.  Another fingerprint: a new
+revision.  What moves all the time (votes, prices at request time) goes to ``observed`` and never makes a revision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Context, Decimal
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+
+import orjson
+
+FLOAT_DIGITS = 12
+"""Significant digits that count when two numbers are compared.
+
+Nansen restates a finished hour in the last digit (9681413.537422001, then ...003); twelve digits call that no change,
+and call a really restated balance (12,595,101, then 12,616,005) a revision."""
+_ROUND = Context(prec=FLOAT_DIGITS)
+
+
+class Book(StrEnum):
+    """The four books, by the names their users know."""
+
+    GLASS = "glass"  # on-chain: flows, holdings
+    HUMAN = "human"  # news
+    CATALYST = "catalyst"  # events
+    EXCHANGE = "exchange"  # trades, prices
+
+
+class InvalidItem(ValueError):
+    """This row cannot become an item; the text says why, and it never holds the row itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that a provider told: a post, an article, a flow bucket, a trade.
+
+    ``key`` is unique within the provider (``posts:123``); ``body`` holds the stable fields, numbers as Decimal, int or
+    text; ``observed`` the values that move.  ``happened_at`` is the world's time, always aware.
+    """
+
+    provider: str
+    key: str
+    book: Book
+    kind: str
+    happened_at: datetime
+    body: Mapping[str, Any]
+    title: str = ""
+    url: str = ""
+    coins: tuple[str, ...] = ()
+    observed: Mapping[str, Any] = field(default_factory=dict)
+    provisional: bool = False
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.key or len(self.key) > 500:
+            raise InvalidItem(f"key must have 1 to 500 characters, not {len(self.key)}")
+        if self.happened_at.tzinfo is None:
+            raise InvalidItem("happened_at has no time zone")
+        if not self.fingerprint:
+            object.__setattr__(self, "fingerprint", self._fingerprint())
+
+    def _fingerprint(self) -> str:
+        at = self.happened_at.astimezone(UTC).isoformat()
+        return fingerprint([self.kind, at, self.title, self.url, list(self.coins), self.provisional, self.body])
+
+
+def fingerprint(value: Any) -> str:
+    """Give 32 hex digits that are equal for equal content, whatever the order of keys or the last digits of floats."""
+    return sha256(orjson.dumps(_comparable(value), option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+
+
+def _comparable(value: Any) -> Any:
+    match value:
+        case Decimal() | float():
+            number = _ROUND.create_decimal(Decimal(value)).normalize()
+            return format(number, "f") if number else "0"
+        case bool() | str() | None:
+            return value
+        case int():
+            return _comparable(Decimal(value))
+        case Mapping():
+            return {str(name): _comparable(part) for name, part in value.items()}
+        case Sequence():
+            return [_comparable(part) for part in value]
+    raise InvalidItem(f"a {type(value).__name__} has no place in an item")
+
+
+def storable(value: Any) -> Any:
+    """Turn Decimals into text, exactly as given, so that no float stands between a provider's digits and ours."""
+    match value:
+        case Decimal():
+            return format(value, "f")
+        case Mapping():
+            return {str(name): storable(part) for name, part in value.items()}
+        case str():
+            return value
+        case Sequence():
+            return [storable(part) for part in value]
+    return value
+
+
+def to_wire(item: Item) -> dict[str, Any]:
+    """Make the item a plain JSON object, as it travels in a message; ``from_wire`` is its inverse."""
+    return {
+        "provider": item.provider,
+        "key": item.key,
+        "book": item.book.value,
+        "kind": item.kind,
+        "happened_at": item.happened_at.isoformat(),
+        "body": storable(item.body),
+        "title": item.title,
+        "url": item.url,
+        "coins": list(item.coins),
+        "observed": storable(item.observed),
+        "provisional": item.provisional,
+        "fingerprint": item.fingerprint,
+    }
+
+
+def from_wire(data: Mapping[str, Any]) -> Item:
+    """Read what ``to_wire`` wrote; the fingerprint travels with it, since text no longer tells numbers apart."""
+    return Item(
+        **{
+            **data,
+            "book": Book(data["book"]),
+            "happened_at": datetime.fromisoformat(data["happened_at"]),
+            "coins": tuple(data["coins"]),
+        }
+    )

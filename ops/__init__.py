@@ -1,0 +1,1 @@
+"""Wiring, processes, commands: the only package that reads the environment."""

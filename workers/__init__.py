@@ -1,0 +1,1 @@
+"""The road from a provider's answer to a ledger row: fetch, dedup, post."""

@@ -1,0 +1,240 @@
+"""What a provider takes and gives, pure: the pull, the request, the page and what is parsed from it.
+
+A provider module in ``workers/providers/`` holds one object named ``PROVIDER`` that fits the ``Provider`` protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal, Protocol
+
+from ledger.model import Item
+
+Mode = Literal["incremental", "backfill"]
+
+
+@dataclass(frozen=True, slots=True)
+class InHeader:
+    """The token travels in this request header."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class InQuery:
+    """The token travels in this query parameter, and so may come back inside links of the answer."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One base address of a provider and where its token goes; ``http.py`` adds the token, no Request ever holds it."""
+
+    base: str
+    token: InHeader | InQuery
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most ``calls`` in any ``per_s`` seconds."""
+
+    calls: int
+    per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What may be spent in one calendar period (UTC), in the provider's own unit."""
+
+    amount: int
+    period: Literal["day", "week", "month"]
+    unit: Literal["calls", "credits"] = "calls"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a provider allows where its headers do not say: start from the smallest."""
+
+    rates: tuple[Rate, ...] = ()
+    concurrency: int | None = None
+    budget: Budget | None = None
+    timeout_s: float = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One kind of list of a provider.
+
+    ``params`` is a JSON Schema of what a job may ask; ``expected`` names the body fields whose presence is counted as
+    completeness; ``interval_s`` its usual cadence; ``overlap`` how far behind the watermark an incremental pull reads;
+    ``snapshot`` says that rows are keyed by the time of the poll, so that paging never stops at known rows.
+    """
+
+    params: Mapping[str, Any]
+    expected: tuple[str, ...] = ()
+    interval_s: int = 300
+    overlap: timedelta = timedelta(hours=1)
+    snapshot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """What one job asks of a provider; the same for all its pages, so that page numbers stay meaningful.
+
+    ``since`` is the watermark less the overlap (None: from the beginning), ``until`` the fixed end of the window: the
+    time at which the job first ran.  ``polled_at`` is the provider's own time at the first page (its ``Date`` header);
+    None until that page is there.
+    """
+
+    dataset: str
+    params: Mapping[str, Any]
+    mode: Mode
+    until: datetime
+    since: datetime | None = None
+    polled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP call, without its token: safe to log, to keep and to send."""
+
+    method: Literal["GET", "POST"]
+    api: str  # which of the provider's ``apis``
+    path: str  # appended to its base, with a leading slash
+    query: tuple[tuple[str, str], ...] = ()
+    json: Mapping[str, Any] | None = None
+    cost: int = 1  # in the unit of the budget
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer as it was kept: body redacted, otherwise as it came; ``cursor`` is what it was asked with."""
+
+    body: bytes
+    pull: Pull
+    cursor: str | None
+    fetched_at: datetime
+    polled_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that could not become an item: its position in the page and the reason, never its content."""
+
+    position: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a page says.
+
+    ``next`` asks for the page after it (None: the list ends here); ``pages_total`` where the provider tells;
+    ``skipped`` rows that are no data by the provider's own rule (Nansen's first bucket); ``oldest`` the world's time of
+    the oldest row, for the stop rule of incremental pulls.
+    """
+
+    items: tuple[Item, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+    next: str | None = None
+    pages_total: int | None = None
+    skipped: int = 0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def oldest(self) -> datetime | None:
+        """The smallest ``happened_at`` of the page."""
+        return min((item.happened_at for item in self.items), default=None)
+
+    @property
+    def newest(self) -> datetime | None:
+        """The largest ``happened_at`` of the page."""
+        return max((item.happened_at for item in self.items), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer's headers say about limits; None where they are silent."""
+
+    cost: int | None = None  # in the budget's unit, as charged
+    remaining: int | None = None  # credits or calls left in the period
+    retry_after_s: float | None = None
+    rate_remaining: int | None = None  # calls left in the most constrained rate window
+    rate_reset_s: float | None = None  # seconds until that window turns
+
+
+class ProviderError(Exception):
+    """What went wrong, named for the remedy.
+
+    ├── RetryLater      429, 5xx, timeouts: the same request may work; ``after`` says when
+    ├── QuotaUsedUp     nothing works until the period turns (``until``, or the budget's own period)
+    ├── Misconfigured   401, 403: only a person can help; the provider is disabled, the others go on
+    ├── Refused         400, 404, 422: this request will never work; the job fails
+    └── Malformed       the page is not what it promised to be: keep it, count it, ask again
+    """
+
+
+@dataclass(slots=True)
+class RetryLater(ProviderError):
+    """The same request may work later; ``rate_limited`` tells a 429 from a fault."""
+
+    reason: str
+    after: timedelta | None = None
+    rate_limited: bool = False
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(slots=True)
+class QuotaUsedUp(ProviderError):
+    """The period's calls or credits are spent."""
+
+    reason: str
+    until: datetime | None = None
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class Misconfigured(ProviderError):
+    """Key or plan does not allow this: only a person can help."""
+
+
+class Refused(ProviderError):
+    """The provider will never accept this request."""
+
+
+class Malformed(ProviderError):
+    """The answer is not what it promised to be."""
+
+
+class Provider(Protocol):
+    """One file in ``workers/providers/``: names, places and pure functions.  It never does I/O."""
+
+    name: str
+    apis: Mapping[str, Api]
+    limits: Limits
+    datasets: Mapping[str, Dataset]
+
+    def request(self, pull: Pull, cursor: str | None) -> Request:
+        """Say how to ask for the page at ``cursor`` (None: the first)."""
+        ...
+
+    def parse(self, page: Page) -> Parsed:
+        """Turn a kept page into items; raise Malformed when it is no page at all, reject single bad rows."""
+        ...
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+        """Name the remedy for an answer that is not a 200; never repeat a token that the body echoes."""
+        ...
+
+    def usage(self, headers: Mapping[str, str]) -> Usage:
+        """Read what the headers of any answer say about limits."""
+        ...
+
+
+NO_USAGE = Usage()
