@@ -177,7 +177,7 @@ class ProviderError(Exception):
     """
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class RetryLater(ProviderError):
     """The same request may work later; ``rate_limited`` tells a 429 from a fault."""
 
@@ -189,7 +189,7 @@ class RetryLater(ProviderError):
         return self.reason
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class QuotaUsedUp(ProviderError):
     """The period's calls or credits are spent."""
 
