@@ -42,7 +42,8 @@ class Item:
     """One thing that a provider told: a post, an article, a flow bucket, a trade.
 
     ``key`` is unique within the provider (``posts:123``); ``body`` holds the stable fields, numbers as Decimal, int or
-    text; ``observed`` the values that move.  ``happened_at`` is the world's time, always aware.
+    text; ``observed`` the values that move.  ``happened_at`` is the world's time, always aware.  Items that share one
+    of their ``story_keys`` tell the same story; the keys group, they never drop.
     """
 
     provider: str
@@ -56,6 +57,7 @@ class Item:
     coins: tuple[str, ...] = ()
     observed: Mapping[str, Any] = field(default_factory=dict)
     provisional: bool = False
+    story_keys: tuple[str, ...] = ()
     fingerprint: str = ""
 
     def __post_init__(self) -> None:
@@ -120,6 +122,7 @@ def to_wire(item: Item) -> dict[str, Any]:
         "coins": list(item.coins),
         "observed": storable(item.observed),
         "provisional": item.provisional,
+        "story_keys": list(item.story_keys),
         "fingerprint": item.fingerprint,
     }
 
@@ -132,5 +135,6 @@ def from_wire(data: Mapping[str, Any]) -> Item:
             "book": Book(data["book"]),
             "happened_at": datetime.fromisoformat(data["happened_at"]),
             "coins": tuple(data["coins"]),
+            "story_keys": tuple(data["story_keys"]),
         }
     )
