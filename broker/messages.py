@@ -1,0 +1,91 @@
+"""What may travel: five messages, each a hint to look at a row.
+
+Losing any of them costs time, never work: the dispatcher looks at the rows and says them again.
+A message is a Dramatiq envelope (`docs/messages.md`), so that any Dramatiq worker can serve these queues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from dramatiq import Message
+
+JOBS, DEDUP, POST, PROBE = "jobs", "dedup", "post", "probe"
+FETCH = "fetch"
+
+
+def fetch_queue(provider: str) -> str:
+    """Name the queue of a provider: each has its own, so that one slow provider holds up nobody."""
+    return f"{FETCH}.{provider}"
+
+
+def queues(providers: Sequence[str]) -> tuple[str, ...]:
+    """Name every queue of a system with these providers."""
+    return (JOBS, *map(fetch_queue, providers), DEDUP, POST, PROBE)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOnJob:
+    """A job of ``queue`` is due.  Which one is for the row to say: the worker claims the most urgent."""
+
+    queue: str
+
+    def message(self) -> Message[None]:
+        actor = FETCH if self.queue.startswith(FETCH) else self.queue
+        return _message(self.queue, actor, {"queue": self.queue})
+
+
+@dataclass(frozen=True, slots=True)
+class DedupPage:
+    """A page has landed."""
+
+    page: UUID
+
+    def message(self) -> Message[None]:
+        return _message(DEDUP, DEDUP, {"page": str(self.page)})
+
+
+@dataclass(frozen=True, slots=True)
+class PostItems:
+    """What ``page`` says that the ledger does not know yet, as ``ledger.model.to_wire`` writes items.
+
+    ``counts`` has found, duplicate, rejected and skipped, as dedup counted them.
+    """
+
+    page: UUID
+    items: Sequence[Mapping[str, Any]]
+
+    def message(self) -> Message[None]:
+        return _message(POST, POST, {"page": str(self.page), "items": list(self.items)})
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptJob:
+    """Somebody who has only an AMQP client asks for a job (``docs/messages.md``)."""
+
+    kind: str
+    args: Mapping[str, Any]
+    idempotency_key: str | None = None
+    priority: int = 0
+
+    def message(self) -> Message[None]:
+        return _message(
+            JOBS,
+            JOBS,
+            {
+                "kind": self.kind,
+                "args": dict(self.args),
+                "idempotency_key": self.idempotency_key,
+                "priority": self.priority,
+            },
+        )
+
+
+Hint = WorkOnJob | DedupPage | PostItems | AcceptJob
+
+
+def _message(queue: str, actor: str, kwargs: dict[str, Any]) -> Message[None]:
+    return Message(queue_name=queue, actor_name=actor, args=(), kwargs=kwargs, options={})
