@@ -14,12 +14,11 @@ from uuid import UUID
 from dramatiq import Message
 
 JOBS, DEDUP, POST, PROBE = "jobs", "dedup", "post", "probe"
-FETCH = "fetch"
 
 
 def fetch_queue(provider: str) -> str:
     """Name the queue of a provider: each has its own, so that one slow provider holds up nobody."""
-    return f"{FETCH}.{provider}"
+    return f"fetch.{provider}"
 
 
 def queues(providers: Sequence[str]) -> tuple[str, ...]:
@@ -34,8 +33,7 @@ class WorkOnJob:
     queue: str
 
     def message(self) -> Message[None]:
-        actor = FETCH if self.queue.startswith(FETCH) else self.queue
-        return _message(self.queue, actor, {"queue": self.queue})
+        return _message(self.queue, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +43,18 @@ class DedupPage:
     page: UUID
 
     def message(self) -> Message[None]:
-        return _message(DEDUP, DEDUP, {"page": str(self.page)})
+        return _message(DEDUP, {"page": str(self.page)})
 
 
 @dataclass(frozen=True, slots=True)
 class PostItems:
-    """What ``page`` says that the ledger does not know yet, as ``ledger.model.to_wire`` writes items.
-
-    ``counts`` has found, duplicate, rejected and skipped, as dedup counted them.
-    """
+    """What ``page`` says that the ledger does not know yet, as ``ledger.model.to_wire`` writes items."""
 
     page: UUID
     items: Sequence[Mapping[str, Any]]
 
     def message(self) -> Message[None]:
-        return _message(POST, POST, {"page": str(self.page), "items": list(self.items)})
+        return _message(POST, {"page": str(self.page), "items": list(self.items)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +69,6 @@ class AcceptJob:
     def message(self) -> Message[None]:
         return _message(
             JOBS,
-            JOBS,
             {
                 "kind": self.kind,
                 "args": dict(self.args),
@@ -87,5 +81,6 @@ class AcceptJob:
 Hint = WorkOnJob | DedupPage | PostItems | AcceptJob
 
 
-def _message(queue: str, actor: str, kwargs: dict[str, Any]) -> Message[None]:
-    return Message(queue_name=queue, actor_name=actor, args=(), kwargs=kwargs, options={})
+def _message(queue: str, kwargs: dict[str, Any]) -> Message[None]:
+    # An actor has the name of its queue: one name to look for, in the broker's console and in the code.
+    return Message(queue_name=queue, actor_name=queue, args=(), kwargs=kwargs, options={})

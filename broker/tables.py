@@ -113,7 +113,9 @@ pages = sa.Table(
     sa.Column("cost", sa.Integer, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
+    # Starts of dedup since it last came to its end: a page that kills its worker is found out by this.
     sa.Column("deliveries", sa.SmallInteger, nullable=False, server_default="0"),
+    sa.Column("sends", sa.SmallInteger, nullable=False, server_default="0"),  # times it was sent to post
     sa.Column("lease_until", _TIME),
     sa.Column("published_at", _TIME),
     _count("found"),

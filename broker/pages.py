@@ -1,0 +1,279 @@
+"""Pages: what was received, kept as it came, and how far it has got.
+
+``landed`` ──▶ ``posted``, or ``malformed`` (kept and counted, asked for again) or ``dead`` (its parser failed on it, or
+it kills its workers: mend, then ``sluice dead replay``; nothing is paid again).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+import zstandard
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from uuid_utils.compat import uuid7
+
+from broker.jobs import Claimed
+
+
+class LostLeaseError(Exception):
+    """Another worker has this job now: what this one did must not be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewPage:
+    """An answer as it is kept: ``body`` redacted, ``request`` without token, ``cost`` in the budget's unit."""
+
+    provider: str
+    dataset: str
+    request: Mapping[str, Any]
+    body: bytes
+    fetched_at: datetime
+    polled_at: datetime
+    cost: int
+
+
+@dataclass(frozen=True, slots=True)
+class LandedPage:
+    """A kept page in dedup's hands, with what its job asked; ``deliveries`` counts this start."""
+
+    id: UUID
+    job_id: UUID
+    seq: int
+    provider: str
+    dataset: str
+    cursor: str | None
+    body: bytes
+    fetched_at: datetime
+    polled_at: datetime
+    deliveries: int
+    sends: int
+    kind: str
+    args: Mapping[str, Any]
+    queue: str
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What dedup found on a page; ``next`` is the cursor of the next one that is wanted, None where the list ends."""
+
+    page: UUID
+    found: int
+    rejected: int
+    skipped: int
+    rejects: Sequence[Mapping[str, Any]]
+    warnings: Sequence[str]
+    complete: float | None
+    newest: datetime | None
+    pages_total: int | None
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What posting a page did."""
+
+    page: UUID
+    new: int
+    amended: int
+    observed: int
+
+
+async def land(conn: AsyncConnection, job: Claimed, page: NewPage, *, now: datetime) -> UUID:
+    """Keep the page and move the job on, in one commit; raise LostLeaseError if the job is no longer this worker's.
+
+    A job cancelled meanwhile still lands what it has paid for.
+    """
+    page_id = uuid7()
+    landed = await conn.execute(
+        _LAND,
+        {
+            "id": job.id,
+            "fence": job.fence,
+            "seq": job.seq,
+            "page": page_id,
+            "provider": page.provider,
+            "dataset": page.dataset,
+            "request": orjson.dumps(dict(page.request)).decode(),
+            "body": zstandard.compress(page.body),
+            "body_bytes": len(page.body),
+            "fetched_at": page.fetched_at,
+            "polled_at": page.polled_at,
+            "cost": page.cost,
+            "now": now,
+        },
+    )
+    if landed.rowcount != 1:
+        raise LostLeaseError(f"job {job.id}")
+    return page_id
+
+
+async def claim(
+    conn: AsyncConnection, wanted: Sequence[UUID], *, suspects: bool, now: datetime, lease: timedelta
+) -> list[LandedPage]:
+    """Take landed pages for dedup; a page that was started before is a suspect and is only taken when asked for."""
+    rows = await conn.execute(
+        _CLAIM, {"ids": list(wanted), "suspects": suspects, "now": now, "lease_until": now + lease}
+    )
+    return [_landed(row._mapping) for row in rows]
+
+
+def _landed(row: Mapping[Any, Any]) -> LandedPage:
+    return LandedPage(**{**row, "body": zstandard.decompress(row["body"])})
+
+
+async def decide(conn: AsyncConnection, decisions: Sequence[Decision], *, now: datetime) -> None:
+    """Write what dedup found, and ask for the next page or end the list; saying it twice changes nothing."""
+    rows = [
+        {
+            "id": str(d.page),
+            "found": d.found,
+            "rejected": d.rejected,
+            "skipped": d.skipped,
+            "rejects": list(d.rejects),
+            "warnings": list(d.warnings),
+            "complete": d.complete,
+            "newest": d.newest and d.newest.isoformat(),
+            "pages_total": d.pages_total,
+            "next": d.next,
+        }
+        for d in sorted(decisions, key=lambda d: d.page)
+    ]
+    params = {"rows": orjson.dumps(rows).decode(), "now": now}
+    await conn.execute(_DECIDE_PAGES, params)
+    await conn.execute(_DECIDE_JOBS, params)
+
+
+async def lock_landed(conn: AsyncConnection, wanted: Sequence[UUID]) -> dict[UUID, datetime]:
+    """Take the row locks of those pages that still wait to be posted; give their ``fetched_at``."""
+    rows = await conn.execute(
+        text("SELECT id, fetched_at FROM pages WHERE id = ANY(:ids) AND state = 'landed' ORDER BY id FOR UPDATE"),
+        {"ids": list(wanted)},
+    )
+    return {row.id: row.fetched_at for row in rows}
+
+
+async def posted(conn: AsyncConnection, counts: Sequence[Counts], *, now: datetime) -> None:
+    """Mark pages as posted, add their counts to their jobs, end jobs that are complete, and move watermarks on."""
+    rows = [{"id": str(c.page), "new": c.new, "amended": c.amended, "observed": c.observed} for c in counts]
+    params = {"rows": orjson.dumps(rows).decode(), "now": now}
+    await conn.execute(_POSTED, params)
+    await conn.execute(_FINISH_JOBS, {"pages": [c.page for c in counts], "now": now})
+
+
+async def malformed(
+    conn: AsyncConnection, page: UUID, *, reason: str, until: datetime, attempts_max: int, now: datetime
+) -> None:
+    """Keep the page as evidence and ask for the same one again later, or give up after so many attempts."""
+    await conn.execute(
+        _MALFORMED, {"page": page, "reason": reason, "until": until, "attempts_max": attempts_max, "now": now}
+    )
+
+
+async def bury(conn: AsyncConnection, page: UUID, *, reason: str, now: datetime) -> None:
+    """Make the page and its job dead letters; the page is kept, so a mended parser can have it again."""
+    await conn.execute(_BURY, {"page": page, "reason": reason, "now": now})
+
+
+_LAND = text(
+    """WITH mine AS (
+        UPDATE jobs SET landed = want, lease_until = NULL, attempt = 0, calls = calls + 1, cost = cost + :cost,
+            polled_at = coalesce(polled_at, :polled_at), last_error = NULL
+        WHERE id = :id AND fence = :fence AND want = :seq AND landed < want AND state IN ('running', 'cancelled')
+        RETURNING id, stream_id, cursor, polled_at)
+    INSERT INTO pages (id, job_id, stream_id, seq, provider, dataset, request, cursor, body, body_bytes, fetched_at,
+        polled_at, cost, state, published_at)
+    SELECT :page, mine.id, mine.stream_id, :seq, :provider, :dataset, CAST(:request AS jsonb), mine.cursor, :body,
+        :body_bytes, :fetched_at, mine.polled_at, :cost, 'landed', :now
+    FROM mine"""
+)
+
+_CLAIM = text(
+    """WITH taken AS (
+        UPDATE pages SET deliveries = deliveries + 1, lease_until = :lease_until
+        WHERE id = ANY(:ids) AND state = 'landed' AND (lease_until IS NULL OR lease_until < :now)
+            AND (deliveries > 0) = :suspects
+        RETURNING *)
+    SELECT taken.id, job_id, seq, provider, dataset, taken.cursor, body, fetched_at, taken.polled_at, deliveries, sends,
+        jobs.kind, jobs.args, jobs.queue, jobs.started_at
+    FROM taken JOIN jobs ON jobs.id = job_id"""
+)
+
+_ROWS = """jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, found int, rejected int, skipped int, rejects jsonb,
+    warnings text[], complete float8, newest timestamptz, pages_total int, next text)"""
+
+_DECIDE_PAGES = text(
+    f"""UPDATE pages SET found = r.found, rejected = r.rejected, skipped = r.skipped, rejects = r.rejects,
+        warnings = r.warnings, complete = r.complete, newest = r.newest, deliveries = 0, sends = sends + 1,
+        lease_until = NULL, published_at = :now
+    FROM {_ROWS} WHERE pages.id = r.id AND pages.state = 'landed'"""  # noqa: S608  only the constant above goes in
+)
+
+# Only the newest page of a job decides, and only once: the same page again finds want already moved, or the list ended.
+_DECIDE_JOBS = text(
+    f"""UPDATE jobs SET
+        want = CASE WHEN r.next IS NULL OR jobs.state = 'cancelled' THEN want ELSE want + 1 END,
+        cursor = coalesce(r.next, jobs.cursor), exhausted = r.next IS NULL OR jobs.state = 'cancelled',
+        pages_total = coalesce(r.pages_total, jobs.pages_total), run_at = :now, published_at = :now
+    FROM {_ROWS} JOIN pages ON pages.id = r.id
+    WHERE jobs.id = pages.job_id AND jobs.want = pages.seq AND jobs.landed = jobs.want AND NOT jobs.exhausted"""  # noqa: S608
+)
+
+_POSTED = text(
+    """UPDATE pages SET state = 'posted', posted_at = :now, new = r.new, amended = r.amended, observed = r.observed,
+        duplicate = pages.found - pages.rejected - r.new - r.amended, lease_until = NULL
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, new int, amended int, observed int)
+    WHERE pages.id = r.id"""
+)
+
+_FINISH_JOBS = text(
+    """WITH done AS (
+        SELECT job_id, count(*) AS posted, sum(found) AS found, sum(new) AS new, sum(duplicate) AS duplicate,
+            sum(amended) AS amended, sum(rejected) AS rejected, sum(skipped) AS skipped, sum(observed) AS observed,
+            max(newest) AS newest
+        FROM pages WHERE id = ANY(:pages) GROUP BY job_id),
+    locked AS (
+        SELECT jobs.id FROM jobs JOIN done ON done.job_id = jobs.id ORDER BY jobs.id FOR UPDATE OF jobs),
+    counted AS (
+        UPDATE jobs SET posted = jobs.posted + done.posted, found = jobs.found + done.found, new = jobs.new + done.new,
+            duplicate = jobs.duplicate + done.duplicate, amended = jobs.amended + done.amended,
+            rejected = jobs.rejected + done.rejected, skipped = jobs.skipped + done.skipped,
+            observed = jobs.observed + done.observed, newest = greatest(jobs.newest, done.newest),
+            state = CASE WHEN state = 'running' AND exhausted AND jobs.posted + done.posted = landed
+                THEN 'succeeded' ELSE state END,
+            finished_at = CASE WHEN state = 'running' AND exhausted AND jobs.posted + done.posted = landed
+                THEN :now ELSE finished_at END
+        FROM done WHERE jobs.id = done.job_id AND jobs.id IN (SELECT id FROM locked)
+        RETURNING jobs.stream_id, jobs.state, jobs.newest)
+    UPDATE streams SET watermark = greatest(watermark, counted.newest)
+    FROM counted WHERE streams.id = counted.stream_id AND counted.state = 'succeeded'"""
+)
+
+_MALFORMED = text(
+    """WITH bad AS (
+        UPDATE pages SET state = 'malformed', reason = :reason, lease_until = NULL
+        WHERE id = :page AND state = 'landed' RETURNING job_id, seq),
+    tries AS (
+        SELECT bad.job_id, 1 + count(pages.id) AS n
+        FROM bad LEFT JOIN pages ON pages.job_id = bad.job_id AND pages.seq = bad.seq AND pages.state = 'malformed'
+        GROUP BY bad.job_id)
+    UPDATE jobs SET landed = landed - 1, last_error = :reason, published_at = NULL, run_at = :until,
+        state = CASE WHEN state = 'cancelled' THEN state WHEN tries.n >= :attempts_max THEN 'failed' ELSE 'waiting' END,
+        reason = CASE WHEN tries.n >= :attempts_max THEN NULL ELSE 'retry: ' || :reason END,
+        finished_at = CASE WHEN tries.n >= :attempts_max THEN :now ELSE finished_at END
+    FROM tries WHERE jobs.id = tries.job_id"""
+)
+
+_BURY = text(
+    """WITH dead AS (
+        UPDATE pages SET state = 'dead', reason = :reason, lease_until = NULL
+        WHERE id = :page AND state = 'landed' RETURNING job_id)
+    UPDATE jobs SET state = 'failed', last_error = :reason, finished_at = :now
+    FROM dead WHERE jobs.id = dead.job_id AND jobs.state <> 'cancelled'"""
+)
