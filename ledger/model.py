@@ -22,6 +22,8 @@ FLOAT_DIGITS = 12
 Nansen restates a finished hour in the last digit (9681413.537422001, then ...003); twelve digits call that no change,
 and call a really restated balance (12,595,101, then 12,616,005) a revision."""
 _ROUND = Context(prec=FLOAT_DIGITS)
+_SETTLE = Context(prec=FLOAT_DIGITS + 2)
+"""Rounded to this first: 9607840.027005 and its restated twin ...005002 stand on both sides of a twelve-digit tie."""
 
 
 class Book(StrEnum):
@@ -81,7 +83,7 @@ def fingerprint(value: Any) -> str:
 def _comparable(value: Any) -> Any:
     match value:
         case Decimal() | float():
-            number = _ROUND.create_decimal(Decimal(value)).normalize()
+            number = _ROUND.create_decimal(_SETTLE.create_decimal(Decimal(value))).normalize()
             return format(number, "f") if number else "0"
         case bool() | str() | None:
             return value

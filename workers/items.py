@@ -134,7 +134,8 @@ class Parsed:
 
     ``next`` asks for the page after it (None: the list ends here); ``pages_total`` where the provider tells;
     ``skipped`` rows that are no data by the provider's own rule (Nansen's first bucket); ``oldest`` the world's time of
-    the oldest row, for the stop rule of incremental pulls.
+    the oldest row, for the stop rule of incremental pulls; ``usage`` what the body itself says about limits (Nansen's
+    ``account``).  A page without any row but with ``next`` says "go on" (NewsCatcher's window that was too wide).
     """
 
     items: tuple[Item, ...] = ()
@@ -143,6 +144,7 @@ class Parsed:
     pages_total: int | None = None
     skipped: int = 0
     warnings: tuple[str, ...] = ()
+    usage: Usage | None = None
 
     @property
     def oldest(self) -> datetime | None:
@@ -157,13 +159,14 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer's headers say about limits; None where they are silent."""
+    """What an answer says about limits, in its headers or its body; None where it is silent."""
 
     cost: int | None = None  # in the budget's unit, as charged
     remaining: int | None = None  # credits or calls left in the period
     retry_after_s: float | None = None
     rate_remaining: int | None = None  # calls left in the most constrained rate window
     rate_reset_s: float | None = None  # seconds until that window turns
+    plan: str | None = None  # the account's plan, by the provider's name for it
 
 
 class ProviderError(Exception):
@@ -172,9 +175,14 @@ class ProviderError(Exception):
     ├── RetryLater      429, 5xx, timeouts: the same request may work; ``after`` says when
     ├── QuotaUsedUp     nothing works until the period turns (``until``, or the budget's own period)
     ├── Misconfigured   401, 403: only a person can help; the provider is disabled, the others go on
-    ├── Refused         400, 404, 422: this request will never work; the job fails
+    ├── Refused         400, 422: this request will never work; the job fails
+    │   └── NotThere    404: nothing at this place; on a later page it is the end of the list
     └── Malformed       the page is not what it promised to be: keep it, count it, ask again
+
+    ``usage`` is what the refusing answer's headers said about limits, where there was an answer.
     """
+
+    usage: Usage | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -206,6 +214,10 @@ class Misconfigured(ProviderError):
 
 class Refused(ProviderError):
     """The provider will never accept this request."""
+
+
+class NotThere(Refused):
+    """Nothing is at this place: a removed plan or path, or a page past the end of the list."""
 
 
 class Malformed(ProviderError):
