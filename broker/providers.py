@@ -59,7 +59,8 @@ async def stand(
     """Write how a provider stands; back at ok, the jobs that waited for it are due at once."""
     await conn.execute(
         text(
-            """INSERT INTO providers (name, state, reason, until, updated_at) VALUES (:name, :state, :reason, :until, :now)
+            """INSERT INTO providers (name, state, reason, until, updated_at)
+            VALUES (:name, :state, :reason, :until, :now)
             ON CONFLICT (name) DO UPDATE SET state = :state, reason = :reason, until = :until, updated_at = :now"""
         ),
         {"name": name, "state": state, "reason": reason, "until": until, "now": now},

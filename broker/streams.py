@@ -52,8 +52,8 @@ async def add(conn: AsyncConnection, new: NewStream, *, now: datetime) -> Stream
     """Write a stream, or change the one of that name; it is due at once."""
     row = await conn.execute(
         text(
-            f"""INSERT INTO streams (name, provider, dataset, params, interval_s, cron, overlap_s, priority, next_run_at,
-                created_at)
+            f"""INSERT INTO streams (name, provider, dataset, params, interval_s, cron, overlap_s, priority,
+                next_run_at, created_at)
             VALUES (:name, :provider, :dataset, CAST(:params AS jsonb), :interval_s, :cron, :overlap_s, :priority,
                 :now, :now)
             ON CONFLICT (name) DO UPDATE SET provider = :provider, dataset = :dataset, params = CAST(:params AS jsonb),

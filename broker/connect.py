@@ -1,0 +1,119 @@
+"""One URL, one broker for Dramatiq workers: ``amqp://`` is RabbitMQ, ``redis://`` is Redis.
+
+Both are Dramatiq's own, with three guards (`docs/architecture.md`): the queue is taken from the consumer and not from
+the body, nothing is held back in delay queues (waiting is a row's business), and RabbitMQ queues are quorum queues
+with a delivery limit, so that a message which kills its workers ends in the dead letters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import dramatiq
+from dramatiq import MessageProxy, Middleware
+from dramatiq.broker import Broker
+from dramatiq.brokers.rabbitmq import RabbitmqBroker, _RabbitmqConsumer
+from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.common import xq_name
+
+from broker.envelope import Envelope, addressed
+
+DELIVERIES_MAX = 8
+DEAD_KEPT_MS = 7 * 24 * 3600 * 1000
+
+
+class UnknownBrokerError(ValueError):
+    """SLUICE_BROKER_URL must begin with amqp://, amqps://, redis:// or rediss://."""
+
+
+def queue_arguments(queue: str) -> dict[str, Any]:
+    """Say how a queue is declared, the same for every client: RabbitMQ refuses a second, different declaration."""
+    return {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": DELIVERIES_MAX,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": xq_name(queue),
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+def dead_queue_arguments() -> dict[str, Any]:
+    """Say how the queue of a queue's dead letters is declared."""
+    return {"x-queue-type": "quorum", "x-message-ttl": DEAD_KEPT_MS}
+
+
+def from_url(url: str, *, middleware: Sequence[Middleware]) -> Broker:
+    """Make the broker that a worker consumes from.  Connects only when it is used."""
+    dramatiq.set_encoder(Envelope())
+    match urlsplit(url).scheme:
+        case "amqp" | "amqps":
+            return QuorumBroker(url=amqp_url(url), middleware=list(middleware), confirm_delivery=True)
+        case "redis" | "rediss":
+            return GuardedRedisBroker(url=url, middleware=list(middleware))
+    raise UnknownBrokerError(UnknownBrokerError.__doc__)
+
+
+def amqp_url(url: str) -> str:
+    """Add what a connection must not be without: heartbeats, and an end to waiting under a memory alarm."""
+    parts = urlsplit(url)
+    query = parts.query or "heartbeat=30&blocked_connection_timeout=30"
+    return urlunsplit(parts._replace(query=query))
+
+
+class _GuardedRabbitmqConsumer(_RabbitmqConsumer):
+    def __next__(self) -> MessageProxy | None:
+        return _guarded(super().__next__(), self.queue_name, self.broker)
+
+
+class _GuardedRedisConsumer(_RedisConsumer):
+    def __next__(self) -> MessageProxy | None:
+        return _guarded(super().__next__(), self.queue_name, self.broker)
+
+
+def _guarded(delivered: MessageProxy | None, queue: str, broker: Broker) -> MessageProxy | None:
+    if delivered is not None:
+        delivered._message = addressed(delivered._message, queue, broker.actors)
+    return delivered
+
+
+class QuorumBroker(RabbitmqBroker):
+    """RabbitMQ with quorum queues, and without Dramatiq's delay queues."""
+
+    @property
+    def consumer_class(self) -> type[_RabbitmqConsumer]:
+        return _GuardedRabbitmqConsumer
+
+    def declare_queue(self, queue_name: str, *, ensure: bool = False) -> None:
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.queues_pending.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+        if ensure:
+            self._ensure_queue(queue_name)
+
+    def _build_queue_arguments(self, queue_name: str) -> dict[str, Any]:
+        return queue_arguments(queue_name)
+
+    def _declare_dq_queue(self, _: str) -> None:
+        return
+
+    def _declare_xq_queue(self, queue_name: str) -> Any:
+        return self.channel.queue_declare(queue=xq_name(queue_name), durable=True, arguments=dead_queue_arguments())
+
+
+class GuardedRedisBroker(RedisBroker):
+    """Dramatiq's Redis broker, without delay queues."""
+
+    @property
+    def consumer_class(self) -> type[_RedisConsumer]:
+        return _GuardedRedisConsumer
+
+    def declare_queue(self, queue_name: str) -> None:
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)

@@ -1,0 +1,81 @@
+"""What the dispatcher has to say again: rows that are due and that no message is on its way for.
+
+Three ways to be due: never published (or waiting until now), published and lost, or left by a worker whose lease ran
+out.  A published row counts as lost only when its queue is empty or after a very long time: a deep queue is no loss.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+LOST_FOR_SURE = timedelta(minutes=30)
+
+
+async def jobs(
+    conn: AsyncConnection, *, empty: Collection[str], now: datetime, lost_after: timedelta, limit: int = 2000
+) -> Counter[str]:
+    """Mark due jobs as published and say how many hints each queue needs.
+
+    ``empty`` names the queues in which no message waits.  Run this in the transaction that ends after publishing.
+    """
+    rows = await conn.execute(
+        _JOBS,
+        {
+            "now": now,
+            "lost": now - lost_after,
+            "lost_for_sure": now - LOST_FOR_SURE,
+            "empty": list(empty),
+            "limit": limit,
+        },
+    )
+    return Counter(row.queue for row in rows)
+
+
+async def pages(
+    conn: AsyncConnection, *, dedup_empty: bool, now: datetime, lost_after: timedelta, limit: int = 2000
+) -> list[UUID]:
+    """Mark landed pages that nobody is working on as published, and name them."""
+    rows = await conn.execute(
+        _PAGES,
+        {
+            "now": now,
+            "lost": now - lost_after if dedup_empty else now - LOST_FOR_SURE,
+            "limit": limit,
+        },
+    )
+    return [row.id for row in rows]
+
+
+async def live(conn: AsyncConnection) -> int:
+    """Count the jobs that have not come to an end."""
+    count = await conn.execute(text("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running', 'waiting')"))
+    return int(count.scalar_one())
+
+
+_JOBS = text(
+    """WITH due AS (
+        SELECT id FROM jobs
+        WHERE state IN ('queued', 'running', 'waiting') AND landed < want AND run_at <= :now
+            AND (lease_until IS NULL OR lease_until < :now)
+            AND (published_at IS NULL
+                OR published_at < :lost_for_sure
+                OR published_at < :lost AND queue = ANY(:empty)
+                OR lease_until < :now AND published_at < lease_until)
+        ORDER BY priority DESC, run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED)
+    UPDATE jobs SET published_at = :now FROM due WHERE jobs.id = due.id RETURNING jobs.queue"""
+)
+
+_PAGES = text(
+    """WITH due AS (
+        SELECT id FROM pages
+        WHERE state = 'landed' AND (lease_until IS NULL OR lease_until < :now)
+            AND (published_at IS NULL OR published_at < :lost OR lease_until < :now AND published_at < lease_until)
+        ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED)
+    UPDATE pages SET published_at = :now FROM due WHERE pages.id = due.id RETURNING pages.id"""
+)

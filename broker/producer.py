@@ -1,0 +1,209 @@
+"""Sending hints from asyncio: ``await producer.send(hints)`` returns when the broker has taken all of them.
+
+RabbitMQ confirms each message; a window of them is under way at once (one at a time costs a round trip each).  A queue
+that is missing is declared again, a lost connection is opened again, and a broker that stays away ends in
+BrokerUnreachableError after ``patience_s``: the rows are written by then, and the dispatcher will say it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import aio_pika
+import redis
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, DeliveryError, PublishError
+from aiormq.exceptions import ChannelNotFoundEntity
+from dramatiq import Message
+from dramatiq.common import xq_name
+
+from broker.connect import GuardedRedisBroker, amqp_url, dead_queue_arguments, from_url, queue_arguments
+from broker.messages import Hint
+
+WINDOW = 500
+_LOST = (AMQPError, ChannelInvalidStateError, ConnectionError, OSError, RuntimeError, TimeoutError)
+
+
+class BrokerUnreachableError(Exception):
+    """The broker could not be reached or would not take a message; what was asked is kept as a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A message that the broker itself gave up on: which queue it died in, and its body."""
+
+    queue: str
+    body: bytes
+
+
+Write = Callable[[Sequence[Dead]], Awaitable[None]]
+
+
+class Producer(Protocol):
+    """What a door or an actor needs of the broker."""
+
+    async def send(self, hints: Sequence[Hint]) -> None:
+        """Publish and wait until the broker has all of them."""
+        ...
+
+    async def depth(self, queue: str) -> int:
+        """Count the messages that wait in a queue for a worker."""
+        ...
+
+    async def collect_dead(self, queue: str, limit: int, write: Write) -> int:
+        """Hand what the broker gave up on to ``write``, and let the broker forget it once that has returned."""
+        ...
+
+
+@asynccontextmanager
+async def open_producer(url: str, queues: Iterable[str], *, patience_s: float = 10.0) -> AsyncIterator[Producer]:
+    """Open a producer for these queues on the running loop.  The first send connects."""
+    if urlsplit(url).scheme.startswith("redis"):
+        broker = from_url(url, middleware=())
+        assert isinstance(broker, GuardedRedisBroker)
+        try:
+            yield RedisProducer(broker)
+        finally:
+            await asyncio.to_thread(broker.client.close)
+        return
+    producer = RabbitmqProducer(url, tuple(queues), patience_s)
+    try:
+        yield producer
+    finally:
+        await producer.close()
+
+
+class RabbitmqProducer:
+    """Confirmed, mandatory, persistent publishing over one connection and one channel."""
+
+    def __init__(self, url: str, queues: Sequence[str], patience_s: float) -> None:
+        self._url = amqp_url(url)
+        self._queues = queues
+        self._patience_s = patience_s
+        self._connection: AbstractConnection | None = None
+        self._channel: AbstractChannel | None = None
+        self._opening = asyncio.Lock()
+        self._window = asyncio.Semaphore(WINDOW)
+
+    async def send(self, hints: Sequence[Hint]) -> None:
+        messages = [hint.message() for hint in hints]
+        results = await asyncio.gather(*map(self._publish, messages), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def depth(self, queue: str) -> int:
+        channel = await self._ready()
+        declared = await channel.declare_queue(queue, durable=True, arguments=queue_arguments(queue))
+        return declared.declaration_result.message_count or 0
+
+    async def collect_dead(self, queue: str, limit: int, write: Write) -> int:
+        channel = await self._ready()
+        dead = await channel.declare_queue(xq_name(queue), durable=True, arguments=dead_queue_arguments())
+        taken: list[AbstractIncomingMessage] = []
+        while len(taken) < limit and (message := await dead.get(fail=False)) is not None:
+            taken.append(message)
+        if taken:
+            await write([Dead(queue, message.body) for message in taken])
+            await taken[-1].ack(multiple=True)
+        return len(taken)
+
+    async def close(self) -> None:
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            await connection.close()
+
+    async def _publish(self, message: Message[None]) -> None:
+        body = aio_pika.Message(
+            message.encode(), delivery_mode=aio_pika.DeliveryMode.PERSISTENT, content_type="application/json"
+        )
+        pause_s, deadline = 0.05, asyncio.get_running_loop().time() + self._patience_s
+        while True:
+            try:
+                async with self._window, asyncio.timeout(self._patience_s):
+                    channel = await self._ready()
+                    await channel.default_exchange.publish(body, message.queue_name, mandatory=True)
+                return
+            except _LOST as error:
+                await self._forget(error)
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise BrokerUnreachableError(f"the broker did not take a message: {_in_words(error)}") from error
+            await asyncio.sleep(pause_s)
+            pause_s = min(1.0, pause_s * 2)
+
+    async def _ready(self) -> AbstractChannel:
+        async with self._opening:
+            if self._channel is None or self._channel.is_closed:
+                self._channel = await self._open()
+            return self._channel
+
+    async def _open(self) -> AbstractChannel:
+        await self._drop()
+        self._connection = await aio_pika.connect(self._url, timeout=self._patience_s)
+        channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+        for queue in self._queues:
+            await channel.declare_queue(queue, durable=True, arguments=queue_arguments(queue))
+            await channel.declare_queue(xq_name(queue), durable=True, arguments=dead_queue_arguments())
+        return channel
+
+    async def _forget(self, error: BaseException) -> None:
+        # A returned message means that its queue is gone: a new channel declares them all again.
+        if isinstance(error, PublishError | DeliveryError | ChannelNotFoundEntity) or not isinstance(error, AMQPError):
+            async with self._opening:
+                await self._drop()
+
+    async def _drop(self) -> None:
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            try:
+                async with asyncio.timeout(1):
+                    await connection.close()
+            except _LOST:
+                pass
+
+
+class RedisProducer:
+    """Dramatiq's own enqueue, off the loop; Redis answers when it has the message."""
+
+    def __init__(self, broker: GuardedRedisBroker) -> None:
+        self._broker = broker
+
+    async def send(self, hints: Sequence[Hint]) -> None:
+        try:
+            await asyncio.to_thread(self._enqueue, [hint.message() for hint in hints])
+        except redis.RedisError as error:
+            raise BrokerUnreachableError(f"the broker did not take a message: {_in_words(error)}") from error
+
+    async def depth(self, queue: str) -> int:
+        return int(await asyncio.to_thread(self._broker.do_qsize, queue))
+
+    async def collect_dead(self, queue: str, limit: int, write: Write) -> int:
+        name, client = f"{self._broker.namespace}:{xq_name(queue)}", self._broker.client
+        ids, bodies = await asyncio.to_thread(_oldest_dead, client, name, limit)
+        if ids:
+            await write([Dead(queue, body) for body in bodies if body is not None])
+            await asyncio.to_thread(_forget_dead, client, name, ids)
+        return len(ids)
+
+    def _enqueue(self, messages: Sequence[Message[None]]) -> None:
+        for message in messages:
+            self._broker.enqueue(message)
+
+
+def _oldest_dead(client: Any, name: str, limit: int) -> tuple[list[bytes], list[bytes | None]]:
+    ids = client.zrange(name, 0, limit - 1)
+    return ids, client.hmget(f"{name}.msgs", ids) if ids else []
+
+
+def _forget_dead(client: Any, name: str, ids: list[bytes]) -> None:
+    client.zrem(name, *ids)
+    client.hdel(f"{name}.msgs", *ids)
+
+
+def _in_words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
