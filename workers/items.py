@@ -10,7 +10,34 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
+from broker.limits import Budget, Limits, Rate
 from ledger.model import Item
+
+__all__ = [  # with the names of broker.limits, so that a provider file needs this module only
+    "NO_USAGE",
+    "Api",
+    "Budget",
+    "Dataset",
+    "InHeader",
+    "InQuery",
+    "Limits",
+    "Malformed",
+    "Misconfigured",
+    "Mode",
+    "NotThere",
+    "Page",
+    "Parsed",
+    "Provider",
+    "ProviderError",
+    "Pull",
+    "QuotaUsedUp",
+    "Rate",
+    "Refused",
+    "Rejected",
+    "Request",
+    "RetryLater",
+    "Usage",
+]
 
 Mode = Literal["incremental", "backfill"]
 
@@ -35,33 +62,6 @@ class Api:
 
     base: str
     token: InHeader | InQuery
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """At most ``calls`` in any ``per_s`` seconds."""
-
-    calls: int
-    per_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What may be spent in one calendar period (UTC), in the provider's own unit."""
-
-    amount: int
-    period: Literal["day", "week", "month"]
-    unit: Literal["calls", "credits"] = "calls"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a provider allows where its headers do not say: start from the smallest."""
-
-    rates: tuple[Rate, ...] = ()
-    concurrency: int | None = None
-    budget: Budget | None = None
-    timeout_s: float = 40.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,270 @@
+"""One limiter for all providers, shared by all workers through Redis: rates, concurrency, budgets, circuit breaker.
+
+Every decision is one Lua call, so that it is exact however many workers ask at once.
+
+- Rates: a sliding window log of granted times; never more than ``calls`` in *any* ``per_s`` seconds.  Slots are
+  reserved up to ``patience_s`` ahead; who would have to wait longer is refused, with a time of its own to come back.
+- Budgets: calendar periods in UTC, never more than the amount, paced (``broker/limits.py``).
+- Circuit breaker: opens after a row of failures, for twice as long each time; one probe tries whether it works again.
+
+Times of windows, leases and the breaker are Redis's own, one clock for all, unless a clock is given (tests).  The keys
+of one provider share a hash tag, so that they live in one slot of a cluster, and all of them expire by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from json import dumps
+from random import Random
+from typing import TYPE_CHECKING, Any, Literal, cast
+from uuid import uuid4
+
+from redis import exceptions as redis_errors
+
+from broker.limits import BURST_DIVISOR, Budget, Limits, Period, Rate, period_at, time_of_us, us_of_time
+from broker.verdicts import Because, Granted, Lease, ProviderStatus, Told, Wait, WaitState, sentence, status_of
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+    from redis.commands.core import AsyncScript
+
+__all__ = [
+    "Breaker",
+    "Budget",
+    "Granted",
+    "Lease",
+    "LimiterUnreachable",
+    "Limits",
+    "ProviderLimiter",
+    "ProviderStatus",
+    "Rate",
+    "UnknownProvider",
+    "Wait",
+]
+
+SpentSince = Callable[[str, datetime], Awaitable[int]]
+Clock = Callable[[], datetime]
+
+PATIENCE_S_MAX = 60.0  # lua/acquire.lua takes slots further ahead than this for the leavings of a wrong clock
+LEASE_MARGIN_S = 20.0  # a lease outlives the request's own time-out by this: body, landing, a slow loop
+
+_UNREACHABLE = (
+    OSError,
+    redis_errors.ConnectionError,
+    redis_errors.TimeoutError,
+    redis_errors.ReadOnlyError,
+    redis_errors.OutOfMemoryError,
+    redis_errors.ClusterDownError,
+)
+
+
+class LimiterUnreachable(Exception):
+    """The limiter's Redis does not answer: make no call until it does."""
+
+
+class UnknownProvider(LookupError):
+    """The limiter was not told the limits of this provider."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """Opens after ``failures`` in a row for ``open_s``, doubled after each failed probe up to ``open_s_max``."""
+
+    failures: int = 5
+    open_s: float = 30.0
+    open_s_max: float = 900.0
+    jitter: float = 0.1  # an opening is longer by up to this share, so that providers do not come back in step
+
+
+@dataclass(slots=True)
+class ProviderLimiter:
+    """Who may call a provider, and when.  Every method raises LimiterUnreachable while Redis does not answer.
+
+    ``spent_since(provider, period_start)`` says what was spent in a period by the database's calls: it is asked when
+    Redis has no count (a new period, a flush) before anything is granted.  Count a call when it is granted, not when
+    it is answered, so that calls under way at a flush are in it.  ``spread_s`` stretches the windows of rates: calls do
+    not reach the provider as evenly as they leave here.
+    """
+
+    redis: Redis
+    limits: Mapping[str, Limits]
+    spent_since: SpentSince
+    breaker: Breaker = field(default_factory=Breaker)
+    spread_s: float = 0.05
+    clock: Clock | None = None
+    rng: Random = field(default_factory=Random)
+    _scripts: dict[str, AsyncScript] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        folder = files("broker").joinpath("lua")
+        names = ("acquire", "release", "settle", "seed", "failed", "close")
+        self._scripts = {n: self.redis.register_script(folder.joinpath(f"{n}.lua").read_text("utf-8")) for n in names}
+
+    async def acquire(self, provider: str, cost: int = 1, *, patience_s: float = 2.0) -> Granted | Wait:
+        """Ask for one call of ``cost`` (in the unit of the budget; 0 is free of it).
+
+        Granted: sleep ``delay_s``, at most ``patience_s``, call, then release.  Wait: nothing was booked.
+        """
+        if cost < 0 or not 0 <= patience_s <= PATIENCE_S_MAX:
+            raise ValueError(f"cost {cost} must not be negative, patience {patience_s} s within {PATIENCE_S_MAX:g} s")
+        limits, now = self._limits(provider), self._now()
+        period = period_at(limits.budget.period, now) if limits.budget and cost else None
+        lease = uuid4().hex
+        names = [_key(provider, name) for name in ("closed", "breaker", "leases", "slots", "promised")]
+        keys = [*names, _budget_key(provider, period), _key(provider, "lease", lease)]
+        ask = _question(limits, cost, period, lease=lease, patience_s=patience_s, spread_s=self.spread_s)
+        if self.clock is not None:
+            ask["now"] = us_of_time(now)
+        verdict, *told = await self._run("acquire", keys, dumps(ask))
+        while _text(verdict) == "seed" and period is not None:
+            await self._seed_from_calls(provider, period)
+            verdict, *told = await self._run("acquire", keys, dumps(ask))
+        if _text(verdict) == "granted":
+            at, slot, probe = told
+            expires_at = time_of_us(slot) + _lease_time(limits)
+            return Granted(Lease(lease, provider, cost, period, expires_at), (slot - at) / 1e6, probe == 1)
+        _, state, until, a, b, text = told
+        because = Because(cast("WaitState", _text(state)), time_of_us(until), a, b, _text(text))
+        return Wait(because.until, sentence(because, limits, cost), because.state)
+
+    async def release(self, lease: Lease) -> None:
+        """Give the concurrency slot back; a second time, or after it expired, changes nothing."""
+        await self._run("release", [_key(lease.provider, "leases"), _key(lease.provider, "breaker")], lease.id)
+
+    async def settle(self, lease: Lease, charged: int | None = None, remaining: int | None = None) -> None:
+        """Take over what the answer's headers say: ``charged`` for this call, ``remaining`` of the account.
+
+        What remains can lower what may still be spent in the period, never raise it above the budget.
+        """
+        if lease.period is None or (charged is None and remaining is None):
+            return
+        keys = [_budget_key(lease.provider, lease.period), _key(lease.provider, "lease", lease.id)]
+        await self._run("settle", keys, "" if charged is None else charged, "" if remaining is None else remaining)
+
+    async def succeeded(self, provider: str) -> None:
+        """The provider answered sensibly (a refused request is sensible too): the circuit is closed."""
+        self._limits(provider)
+        with _reaching():
+            await self.redis.delete(_key(provider, "breaker"))
+
+    async def failed(self, provider: str) -> datetime | None:
+        """The provider did not answer sensibly; return until when the circuit is open, or None."""
+        self._limits(provider)
+        rules = self.breaker
+        jitter = 1.0 + rules.jitter * self.rng.random()
+        now = "" if self.clock is None else us_of_time(self.clock())
+        figures = (rules.failures, round(rules.open_s * 1e6), round(rules.open_s_max * 1e6), jitter)
+        until = await self._run("failed", [_key(provider, "breaker")], now, *figures)
+        return time_of_us(until) if until else None
+
+    async def close_until(
+        self, provider: str, until: datetime, reason: str, state: Literal["closed", "quota"] = "closed"
+    ) -> None:
+        """Let nobody call before ``until``, for a ``reason`` like "provider answered 429"; the longest one holds."""
+        self._limits(provider)
+        keep_ms = (until - self._now()) // timedelta(milliseconds=1) + 1000
+        if keep_ms > 1000:
+            await self._run("close", [_key(provider, "closed")], us_of_time(until), keep_ms, state, reason)
+
+    async def reopen(self, provider: str) -> None:
+        """Forget closings and failures: somebody has mended the cause (a new key, a larger plan)."""
+        self._limits(provider)
+        with _reaching():
+            await self.redis.delete(_key(provider, "closed"), _key(provider, "breaker"))
+
+    async def seed_spent(self, provider: str, period_start: datetime, spent: int) -> None:
+        """Restore what was spent in the period that starts at ``period_start``; never lowers the count."""
+        budget = self._limits(provider).budget
+        if budget is not None:
+            await self._seed(provider, period_at(budget.period, period_start), spent)
+
+    async def status(self, provider: str) -> ProviderStatus:
+        """Say how the provider stands, for people."""
+        limits, now = self._limits(provider), self._now()
+        period = period_at(limits.budget.period, now) if limits.budget else None
+        with _reaching():
+            async with self.redis.pipeline(transaction=False) as pipe:
+                pipe.hgetall(_key(provider, "closed"))
+                pipe.hgetall(_key(provider, "breaker"))
+                pipe.zcount(_key(provider, "leases"), f"({us_of_time(now)}", "+inf")
+                pipe.hgetall(_budget_key(provider, period))
+                closed, breaker, in_flight, kept = await pipe.execute()
+        counted = _strings(kept)
+        if period is not None and "spent" not in counted:
+            counted["spent"] = str(await self._seed_from_calls(provider, period))
+        told = Told(budget=counted, breaker=_strings(breaker), closed=_strings(closed), in_flight=int(in_flight))
+        return status_of(provider, limits, now, period, told)
+
+    async def _seed_from_calls(self, provider: str, period: Period) -> int:
+        return await self._seed(provider, period, await self.spent_since(provider, period.start))
+
+    async def _seed(self, provider: str, period: Period, spent: int) -> int:
+        keep = max(period.end - self._now(), timedelta(0)) + timedelta(days=1)
+        key = _budget_key(provider, period)
+        return int(await self._run("seed", [key], spent, keep // timedelta(milliseconds=1)))
+
+    def _limits(self, provider: str) -> Limits:
+        try:
+            return self.limits[provider]
+        except KeyError:
+            raise UnknownProvider(f"no limits are known for provider {provider!r}") from None
+
+    def _now(self) -> datetime:
+        return self.clock() if self.clock else datetime.now(UTC)
+
+    async def _run(self, script: str, keys: list[str], *args: str | int | float) -> Any:
+        with _reaching():
+            return await self._scripts[script](keys, args)
+
+
+def _question(
+    limits: Limits, cost: int, period: Period | None, *, lease: str, patience_s: float, spread_s: float
+) -> dict[str, Any]:
+    """What lua/acquire.lua is asked, in microseconds."""
+    ask: dict[str, Any] = {
+        "lease": lease,
+        "cost": cost,
+        "lease_us": _lease_time(limits) // timedelta(microseconds=1),
+        "patience_us": round(patience_s * 1e6),
+        "rates": [[rate.calls, round((rate.per_s + spread_s) * 1e6)] for rate in limits.rates],
+    }
+    if limits.concurrency is not None:
+        ask["concurrency"] = limits.concurrency
+    if limits.budget is not None and period is not None:
+        span = {"start": us_of_time(period.start), "end": us_of_time(period.end)}
+        ask["budget"] = {"amount": limits.budget.amount, "burst_divisor": BURST_DIVISOR, **span}
+    return ask
+
+
+def _lease_time(limits: Limits) -> timedelta:
+    return timedelta(seconds=limits.timeout_s + LEASE_MARGIN_S)
+
+
+def _key(provider: str, *names: str) -> str:
+    return ":".join((f"{{sluice:{provider}}}", *names))
+
+
+def _budget_key(provider: str, period: Period | None) -> str:
+    if period is None:
+        return _key(provider, "budget")  # an acquire without a budget names it, but does not touch it
+    return _key(provider, "budget", f"{period.start:%Y-%m-%d}", f"{period.length.days}d")
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _strings(fields: Mapping[bytes | str, bytes | str]) -> dict[str, str]:
+    return {_text(name): _text(value) for name, value in fields.items()}
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    try:
+        yield
+    except _UNREACHABLE as error:
+        raise LimiterUnreachable(f"the limiter's Redis does not answer: {error}") from error
