@@ -90,7 +90,6 @@ sa.Index(
     jobs.c.id,
     postgresql_where=sa.text("state IN ('queued', 'running', 'waiting') AND landed < want"),
 )
-sa.Index("jobs_live", jobs.c.run_at, postgresql_where=sa.text("state IN ('queued', 'running', 'waiting')"))
 sa.Index("jobs_owner", jobs.c.owner, jobs.c.id.desc())
 sa.Index("jobs_stream", jobs.c.stream_id, jobs.c.id.desc(), postgresql_where=sa.text("stream_id IS NOT NULL"))
 sa.Index("jobs_dead", jobs.c.finished_at.desc(), postgresql_where=sa.text("state = 'failed'"))
@@ -130,7 +129,7 @@ pages = sa.Table(
     sa.Column("complete", sa.Double),  # share of the expected fields that were there, 0 to 1
     sa.Column("newest", _TIME),
     sa.Column("posted_at", _TIME),
-    sa.CheckConstraint("state IN ('landed', 'posted', 'malformed', 'dead', 'cancelled')", name="pages_state_known"),
+    sa.CheckConstraint("state IN ('landed', 'posted', 'malformed', 'dead')", name="pages_state_known"),
 )
 # A malformed page keeps its place in history but not its number: the same page is asked for again.
 sa.Index("pages_seq", pages.c.job_id, pages.c.seq, unique=True, postgresql_where=sa.text("state <> 'malformed'"))
