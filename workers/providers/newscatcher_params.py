@@ -1,4 +1,4 @@
-"""What a job may ask NewsCatcher: the provider's own parameter names, less paging, sorting and the ones the pull sets."""
+"""What a job may ask NewsCatcher, by the provider's own names: all but paging, sorting and what the pull sets."""
 
 from __future__ import annotations
 

@@ -22,14 +22,10 @@ Window = tuple[datetime, datetime]
 
 def window_of(pull: Pull) -> Window:
     """Give what the pull covers: the job's own ``from`` and ``to``, else from its watermark to its fixed end."""
-    end = _asked(pull, "to") or pull.until
-    start = _asked(pull, "from") or pull.since or end - UNASKED
+    start, end = pull.params.get("from"), pull.params.get("to")
+    end = reading.end_of(end) if end else pull.until
+    start = reading.as_instant(start) if start else pull.since or end - UNASKED
     return _second(min(start, end)), _second(end)
-
-
-def _asked(pull: Pull, name: str) -> datetime | None:
-    value = pull.params.get(name)
-    return reading.as_instant(value) if value else None
 
 
 def _second(at: datetime) -> datetime:

@@ -240,6 +240,11 @@ def as_instant(value: str) -> datetime:
         raise ValueError("outside the calendar") from error
 
 
+def end_of(value: str) -> datetime:
+    """Read the end of a window; a plain date includes its whole day.  Raises ValueError."""
+    return as_instant(f"{value}T23:59:59" if len(value) == len("2026-01-01") else value)
+
+
 def stamp(at: datetime) -> str:
     """Write a time as ``YYYY-MM-DDTHH:MM:SSZ``."""
     return at.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
