@@ -6,6 +6,7 @@ revision.  What moves all the time (votes, prices at request time) goes to ``obs
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +25,11 @@ and call a really restated balance (12,595,101, then 12,616,005) a revision."""
 _ROUND = Context(prec=FLOAT_DIGITS)
 _SETTLE = Context(prec=FLOAT_DIGITS + 2)
 """Rounded to this first: 9607840.027005 and its restated twin ...005002 stand on both sides of a twelve-digit tie."""
+
+COIN_CHARS = 100
+STORY_KEY_CHARS = 500
+NUMBER_DIGITS = 400
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class Book(StrEnum):
@@ -46,6 +52,9 @@ class Item:
     ``key`` is unique within the provider (``posts:123``); ``body`` holds the stable fields, numbers as Decimal, int or
     text; ``observed`` the values that move.  ``happened_at`` is the world's time, always aware.  Items that share one
     of their ``story_keys`` tell the same story; the keys group, they never drop.
+
+    What PostgreSQL cannot hold, a batch never meets: a NUL or half a surrogate pair in a text becomes U+FFFD, in a key
+    it is refused; coins end after 100 characters; numbers that are not finite or beyond 400 digits are refused.
     """
 
     provider: str
@@ -65,49 +74,99 @@ class Item:
     def __post_init__(self) -> None:
         if not self.key or len(self.key) > 500:
             raise InvalidItem(f"key must have 1 to 500 characters, not {len(self.key)}")
+        for name in (self.provider, self.key, self.kind):
+            if _text(name) is not name:
+                raise InvalidItem("provider, key or kind holds a character that cannot be stored")
+        self._settle("title", _text(self.title))
+        self._settle("url", _text(self.url))
+        self._settle("coins", tuple(_text(coin)[:COIN_CHARS] for coin in self.coins))
+        self._settle("story_keys", tuple(_story_key(_text(key)) for key in self.story_keys))
+        self._utc()
+        if self.observed:
+            fingerprint(self.observed)  # refuses what has no place in an item
+        if not self.fingerprint:
+            self._settle("fingerprint", self._fingerprint())
+
+    def _settle(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _utc(self) -> datetime:
         if self.happened_at.tzinfo is None:
             raise InvalidItem("happened_at has no time zone")
-        if not self.fingerprint:
-            object.__setattr__(self, "fingerprint", self._fingerprint())
+        try:
+            return self.happened_at.astimezone(UTC)
+        except OverflowError:
+            raise InvalidItem("happened_at is outside the calendar") from None
 
     def _fingerprint(self) -> str:
-        at = self.happened_at.astimezone(UTC).isoformat()
+        at = self._utc().isoformat()
         return fingerprint([self.kind, at, self.title, self.url, list(self.coins), self.provisional, self.body])
 
 
 def fingerprint(value: Any) -> str:
     """Give 32 hex digits that are equal for equal content, whatever the order of keys or the last digits of floats."""
-    return sha256(orjson.dumps(_comparable(value), option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+    try:
+        told = orjson.dumps(_comparable(value), option=orjson.OPT_SORT_KEYS)
+    except (TypeError, RecursionError) as error:
+        raise InvalidItem(f"it cannot be told as JSON: {error}") from None
+    return sha256(told).hexdigest()[:32]
 
 
 def _comparable(value: Any) -> Any:
     match value:
         case Decimal() | float():
-            number = _ROUND.create_decimal(_SETTLE.create_decimal(Decimal(value))).normalize()
+            number = _ROUND.create_decimal(_SETTLE.create_decimal(_number(Decimal(value)))).normalize()
             return format(number, "f") if number else "0"
-        case bool() | str() | None:
+        case bool() | None:
             return value
+        case str():
+            return _text(value)
         case int():
             return _comparable(Decimal(value))
         case Mapping():
-            return {str(name): _comparable(part) for name, part in value.items()}
+            return {_text(str(name)): _comparable(part) for name, part in value.items()}
         case Sequence():
             return [_comparable(part) for part in value]
     raise InvalidItem(f"a {type(value).__name__} has no place in an item")
 
 
 def storable(value: Any) -> Any:
-    """Turn Decimals into text, exactly as given, so that no float stands between a provider's digits and ours."""
+    """Turn Decimals into text, exactly as given, so that no float stands between a provider's digits and ours.
+
+    Integers beyond 64 bits, which JSON readers lose, become text too; texts lose what PostgreSQL cannot hold.
+    """
     match value:
-        case Decimal():
-            return format(value, "f")
-        case Mapping():
-            return {str(name): storable(part) for name, part in value.items()}
         case str():
+            return _text(value)
+        case bool() | None:
             return value
+        case Decimal():
+            return format(_number(value), "f")
+        case int():
+            return value if -(2**63) <= value < 2**63 else str(value)
+        case Mapping():
+            return {_text(str(name)): storable(part) for name, part in value.items()}
         case Sequence():
             return [storable(part) for part in value]
     return value
+
+
+def _number(value: Decimal) -> Decimal:
+    if not value.is_finite() or abs(value.adjusted()) > NUMBER_DIGITS:
+        raise InvalidItem("a number is not finite, or has hundreds of digits")
+    return value
+
+
+def _text(value: str) -> str:
+    """Give the text itself where it can be stored, else with U+FFFD for each NUL and each half of a surrogate pair."""
+    if value.isascii():
+        return value.replace("\x00", "\ufffd") if "\x00" in value else value
+    return _UNSTORABLE.sub("\ufffd", value) if _UNSTORABLE.search(value) else value
+
+
+def _story_key(key: str) -> str:
+    """Shorten what an index cannot hold, such as an address with a whole form in it."""
+    return key if len(key) <= STORY_KEY_CHARS else fingerprint(key)
 
 
 def to_wire(item: Item) -> dict[str, Any]:
