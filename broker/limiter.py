@@ -13,24 +13,20 @@ of one provider share a hash tag, so that they live in one slot of a cluster, an
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from importlib.resources import files
 from json import dumps
 from random import Random
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 from uuid import uuid4
 
-from redis import exceptions as redis_errors
+from redis.asyncio import BlockingConnectionPool, Redis
 
-from broker.limits import BURST_DIVISOR, Budget, Limits, Period, Rate, period_at, time_of_us, us_of_time
+from broker.limits import Budget, Limits, Period, Rate, period_at, time_of_us, us_of_time
+from broker.scripts import LimiterUnreachable, Scripts, budget_key, key, lease_time, question, reaching, strings, text
 from broker.verdicts import Because, Granted, Lease, ProviderStatus, Told, Wait, WaitState, sentence, status_of
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-    from redis.commands.core import AsyncScript
 
 __all__ = [
     "Breaker",
@@ -44,26 +40,15 @@ __all__ = [
     "Rate",
     "UnknownProvider",
     "Wait",
+    "open_limiter",
 ]
 
 SpentSince = Callable[[str, datetime], Awaitable[int]]
 Clock = Callable[[], datetime]
 
 PATIENCE_S_MAX = 60.0  # lua/acquire.lua takes slots further ahead than this for the leavings of a wrong clock
-LEASE_MARGIN_S = 20.0  # a lease outlives the request's own time-out by this: body, landing, a slow loop
-
-_UNREACHABLE = (
-    OSError,
-    redis_errors.ConnectionError,
-    redis_errors.TimeoutError,
-    redis_errors.ReadOnlyError,
-    redis_errors.OutOfMemoryError,
-    redis_errors.ClusterDownError,
-)
-
-
-class LimiterUnreachable(Exception):
-    """The limiter's Redis does not answer: make no call until it does."""
+ANSWER_S_MAX = 5.0  # Redis answers in under a millisecond: who waits longer than this is better told
+CONNECTIONS_MAX = 32  # of one process; more callers than that wait for their turn
 
 
 class UnknownProvider(LookupError):
@@ -97,12 +82,10 @@ class ProviderLimiter:
     spread_s: float = 0.05
     clock: Clock | None = None
     rng: Random = field(default_factory=Random)
-    _scripts: dict[str, AsyncScript] = field(init=False, repr=False)
+    _run: Scripts = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        folder = files("broker").joinpath("lua")
-        names = ("acquire", "release", "settle", "seed", "failed", "close")
-        self._scripts = {n: self.redis.register_script(folder.joinpath(f"{n}.lua").read_text("utf-8")) for n in names}
+        self._run = Scripts(self.redis)
 
     async def acquire(self, provider: str, cost: int = 1, *, patience_s: float = 2.0) -> Granted | Wait:
         """Ask for one call of ``cost`` (in the unit of the budget; 0 is free of it).
@@ -114,26 +97,26 @@ class ProviderLimiter:
         limits, now = self._limits(provider), self._now()
         period = period_at(limits.budget.period, now) if limits.budget and cost else None
         lease = uuid4().hex
-        names = [_key(provider, name) for name in ("closed", "breaker", "leases", "slots", "promised")]
-        keys = [*names, _budget_key(provider, period), _key(provider, "lease", lease)]
-        ask = _question(limits, cost, period, lease=lease, patience_s=patience_s, spread_s=self.spread_s)
+        names = [key(provider, name) for name in ("closed", "breaker", "leases", "slots", "promised")]
+        keys = [*names, budget_key(provider, period), key(provider, "lease", lease)]
+        ask = question(limits, cost, period, lease=lease, patience_s=patience_s, spread_s=self.spread_s)
         if self.clock is not None:
             ask["now"] = us_of_time(now)
         verdict, *told = await self._run("acquire", keys, dumps(ask))
-        while _text(verdict) == "seed" and period is not None:
+        while text(verdict) == "seed" and period is not None:
             await self._seed_from_calls(provider, period)
             verdict, *told = await self._run("acquire", keys, dumps(ask))
-        if _text(verdict) == "granted":
+        if text(verdict) == "granted":
             at, slot, probe = told
-            expires_at = time_of_us(slot) + _lease_time(limits)
+            expires_at = time_of_us(slot) + lease_time(limits)
             return Granted(Lease(lease, provider, cost, period, expires_at), (slot - at) / 1e6, probe == 1)
-        _, state, until, a, b, text = told
-        because = Because(cast("WaitState", _text(state)), time_of_us(until), a, b, _text(text))
+        _, state, until, a, b, words = told
+        because = Because(cast("WaitState", text(state)), time_of_us(until), a, b, text(words))
         return Wait(because.until, sentence(because, limits, cost), because.state)
 
     async def release(self, lease: Lease) -> None:
         """Give the concurrency slot back; a second time, or after it expired, changes nothing."""
-        await self._run("release", [_key(lease.provider, "leases"), _key(lease.provider, "breaker")], lease.id)
+        await self._run("release", [key(lease.provider, "leases"), key(lease.provider, "breaker")], lease.id)
 
     async def settle(self, lease: Lease, charged: int | None = None, remaining: int | None = None) -> None:
         """Take over what the answer's headers say: ``charged`` for this call, ``remaining`` of the account.
@@ -142,14 +125,14 @@ class ProviderLimiter:
         """
         if lease.period is None or (charged is None and remaining is None):
             return
-        keys = [_budget_key(lease.provider, lease.period), _key(lease.provider, "lease", lease.id)]
+        keys = [budget_key(lease.provider, lease.period), key(lease.provider, "lease", lease.id)]
         await self._run("settle", keys, "" if charged is None else charged, "" if remaining is None else remaining)
 
     async def succeeded(self, provider: str) -> None:
         """The provider answered sensibly (a refused request is sensible too): the circuit is closed."""
         self._limits(provider)
-        with _reaching():
-            await self.redis.delete(_key(provider, "breaker"))
+        with reaching():
+            await self.redis.delete(key(provider, "breaker"))
 
     async def failed(self, provider: str) -> datetime | None:
         """The provider did not answer sensibly; return until when the circuit is open, or None."""
@@ -158,7 +141,7 @@ class ProviderLimiter:
         jitter = 1.0 + rules.jitter * self.rng.random()
         now = "" if self.clock is None else us_of_time(self.clock())
         figures = (rules.failures, round(rules.open_s * 1e6), round(rules.open_s_max * 1e6), jitter)
-        until = await self._run("failed", [_key(provider, "breaker")], now, *figures)
+        until = await self._run("failed", [key(provider, "breaker")], now, *figures)
         return time_of_us(until) if until else None
 
     async def close_until(
@@ -168,13 +151,13 @@ class ProviderLimiter:
         self._limits(provider)
         keep_ms = (until - self._now()) // timedelta(milliseconds=1) + 1000
         if keep_ms > 1000:
-            await self._run("close", [_key(provider, "closed")], us_of_time(until), keep_ms, state, reason)
+            await self._run("close", [key(provider, "closed")], us_of_time(until), keep_ms, state, reason)
 
     async def reopen(self, provider: str) -> None:
         """Forget closings and failures: somebody has mended the cause (a new key, a larger plan)."""
         self._limits(provider)
-        with _reaching():
-            await self.redis.delete(_key(provider, "closed"), _key(provider, "breaker"))
+        with reaching():
+            await self.redis.delete(key(provider, "closed"), key(provider, "breaker"))
 
     async def seed_spent(self, provider: str, period_start: datetime, spent: int) -> None:
         """Restore what was spent in the period that starts at ``period_start``; never lowers the count."""
@@ -186,17 +169,17 @@ class ProviderLimiter:
         """Say how the provider stands, for people."""
         limits, now = self._limits(provider), self._now()
         period = period_at(limits.budget.period, now) if limits.budget else None
-        with _reaching():
+        with reaching():
             async with self.redis.pipeline(transaction=False) as pipe:
-                pipe.hgetall(_key(provider, "closed"))
-                pipe.hgetall(_key(provider, "breaker"))
-                pipe.zcount(_key(provider, "leases"), f"({us_of_time(now)}", "+inf")
-                pipe.hgetall(_budget_key(provider, period))
+                pipe.hgetall(key(provider, "closed"))
+                pipe.hgetall(key(provider, "breaker"))
+                pipe.zcount(key(provider, "leases"), f"({us_of_time(now)}", "+inf")
+                pipe.hgetall(budget_key(provider, period))
                 closed, breaker, in_flight, kept = await pipe.execute()
-        counted = _strings(kept)
+        counted = strings(kept)
         if period is not None and "spent" not in counted:
             counted["spent"] = str(await self._seed_from_calls(provider, period))
-        told = Told(budget=counted, breaker=_strings(breaker), closed=_strings(closed), in_flight=int(in_flight))
+        told = Told(budget=counted, breaker=strings(breaker), closed=strings(closed), in_flight=int(in_flight))
         return status_of(provider, limits, now, period, told)
 
     async def _seed_from_calls(self, provider: str, period: Period) -> int:
@@ -204,8 +187,8 @@ class ProviderLimiter:
 
     async def _seed(self, provider: str, period: Period, spent: int) -> int:
         keep = max(period.end - self._now(), timedelta(0)) + timedelta(days=1)
-        key = _budget_key(provider, period)
-        return int(await self._run("seed", [key], spent, keep // timedelta(milliseconds=1)))
+        keys = [budget_key(provider, period)]
+        return int(await self._run("seed", keys, spent, keep // timedelta(milliseconds=1)))
 
     def _limits(self, provider: str) -> Limits:
         try:
@@ -216,55 +199,23 @@ class ProviderLimiter:
     def _now(self) -> datetime:
         return self.clock() if self.clock else datetime.now(UTC)
 
-    async def _run(self, script: str, keys: list[str], *args: str | int | float) -> Any:
-        with _reaching():
-            return await self._scripts[script](keys, args)
 
-
-def _question(
-    limits: Limits, cost: int, period: Period | None, *, lease: str, patience_s: float, spread_s: float
-) -> dict[str, Any]:
-    """What lua/acquire.lua is asked, in microseconds."""
-    ask: dict[str, Any] = {
-        "lease": lease,
-        "cost": cost,
-        "lease_us": _lease_time(limits) // timedelta(microseconds=1),
-        "patience_us": round(patience_s * 1e6),
-        "rates": [[rate.calls, round((rate.per_s + spread_s) * 1e6)] for rate in limits.rates],
-    }
-    if limits.concurrency is not None:
-        ask["concurrency"] = limits.concurrency
-    if limits.budget is not None and period is not None:
-        span = {"start": us_of_time(period.start), "end": us_of_time(period.end)}
-        ask["budget"] = {"amount": limits.budget.amount, "burst_divisor": BURST_DIVISOR, **span}
-    return ask
-
-
-def _lease_time(limits: Limits) -> timedelta:
-    return timedelta(seconds=limits.timeout_s + LEASE_MARGIN_S)
-
-
-def _key(provider: str, *names: str) -> str:
-    return ":".join((f"{{sluice:{provider}}}", *names))
-
-
-def _budget_key(provider: str, period: Period | None) -> str:
-    if period is None:
-        return _key(provider, "budget")  # an acquire without a budget names it, but does not touch it
-    return _key(provider, "budget", f"{period.start:%Y-%m-%d}", f"{period.length.days}d")
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _strings(fields: Mapping[bytes | str, bytes | str]) -> dict[str, str]:
-    return {_text(name): _text(value) for name, value in fields.items()}
-
-
-@contextmanager
-def _reaching() -> Iterator[None]:
+@asynccontextmanager
+async def open_limiter(
+    url: str, limits: Mapping[str, Limits], spent_since: SpentSince
+) -> AsyncIterator[ProviderLimiter]:
+    """Connect to the Redis at ``url``, or raise LimiterUnreachable; close the connections at the end."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS_MAX,
+        timeout=ANSWER_S_MAX,
+        socket_timeout=ANSWER_S_MAX,
+        socket_connect_timeout=ANSWER_S_MAX,
+    )
+    redis = Redis.from_pool(pool)
     try:
-        yield
-    except _UNREACHABLE as error:
-        raise LimiterUnreachable(f"the limiter's Redis does not answer: {error}") from error
+        with reaching():
+            await cast("Awaitable[Any]", redis.ping())
+        yield ProviderLimiter(redis, limits, spent_since)
+    finally:
+        await redis.aclose()
