@@ -173,13 +173,9 @@ class Fetcher:
 def _redactor(token: str) -> Callable[[bytes], bytes]:
     """Make a function that cuts the token out of bytes: raw, percent-encoded in either case, and escaped for JSON."""
     encoded = {quote(token, safe=""), quote(token), quote_plus(token)}
-    forms = {
-        token,
-        token.replace("/", "\\/"),
-        *encoded,
-        *(re.sub("%..", lambda hit: hit[0].lower(), one) for one in encoded),
-    }
-    found = re.compile(b"|".join(re.escape(form.encode()) for form in sorted(forms, key=len, reverse=True)))
+    lowered = {re.sub("%..", lambda hit: hit[0].lower(), form) for form in encoded}
+    forms = sorted({token, token.replace("/", "\\/")} | encoded | lowered, key=len, reverse=True)
+    found = re.compile(b"|".join(re.escape(form.encode()) for form in forms))
     return lambda raw: found.sub(b"REDACTED", raw)
 
 
