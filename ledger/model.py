@@ -26,8 +26,8 @@ _ROUND = Context(prec=FLOAT_DIGITS)
 _SETTLE = Context(prec=FLOAT_DIGITS + 2)
 """Rounded to this first: 9607840.027005 and its restated twin ...005002 stand on both sides of a twelve-digit tie."""
 
+KEY_CHARS = 500  # four bytes each still fit into an index
 COIN_CHARS = 100
-STORY_KEY_CHARS = 500
 NUMBER_DIGITS = 400
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -72,11 +72,11 @@ class Item:
     fingerprint: str = ""
 
     def __post_init__(self) -> None:
-        if not self.key or len(self.key) > 500:
-            raise InvalidItem(f"key must have 1 to 500 characters, not {len(self.key)}")
+        if not self.key or len(self.key) > KEY_CHARS:
+            raise InvalidItem(f"key must have 1 to {KEY_CHARS} characters, not {len(self.key)}")
         for name in (self.provider, self.key, self.kind):
-            if _text(name) is not name:
-                raise InvalidItem("provider, key or kind holds a character that cannot be stored")
+            if _text(name) is not name or len(name) > KEY_CHARS:
+                raise InvalidItem("provider, key or kind is too long or holds a character that cannot be stored")
         self._settle("title", _text(self.title))
         self._settle("url", _text(self.url))
         self._settle("coins", tuple(_text(coin)[:COIN_CHARS] for coin in self.coins))
@@ -166,7 +166,7 @@ def _text(value: str) -> str:
 
 def _story_key(key: str) -> str:
     """Shorten what an index cannot hold, such as an address with a whole form in it."""
-    return key if len(key) <= STORY_KEY_CHARS else fingerprint(key)
+    return key if len(key) <= KEY_CHARS else fingerprint(key)
 
 
 def to_wire(item: Item) -> dict[str, Any]:

@@ -8,14 +8,17 @@ from __future__ import annotations
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import cast
 
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from ledger import migrate
+from ledger.engine import open_ledger
 from ops.embedded import Stack
 
 FOLDERS = ("unit", "contract", "integration", "chaos", "load", "benchmarks")
@@ -62,6 +65,20 @@ def postgres_url(stack: Stack) -> Iterator[str]:
     yield server.database_url(name)
     with psycopg.connect(server.admin_url, autocommit=True) as admin:
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="module")
+def ledger_url(postgres_url: str) -> str:
+    """The module's database with the newest schema; shared, so a test takes providers or keys of its own."""
+    migrate.upgrade(postgres_url)
+    return postgres_url
+
+
+@pytest.fixture(scope="module")
+async def ledger(ledger_url: str) -> AsyncIterator[AsyncEngine]:
+    """An open ledger on that database."""
+    async with open_ledger(ledger_url) as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")
