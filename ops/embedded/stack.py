@@ -17,7 +17,7 @@ from typing import IO, Literal, Self
 from ops.embedded.postgres import Postgres
 from ops.embedded.rabbitmq import RabbitMQ
 from ops.embedded.redis import Redis
-from ops.embedded.server import Server, wait_for
+from ops.embedded.server import CannotStart, Server, wait_for
 
 BrokerName = Literal["redis", "rabbitmq"]
 GUARD = "guard"
@@ -36,8 +36,12 @@ class Owner:
 
     def take(self, name: str, *, within_s: float) -> bool:
         """Try until the time is over; ``name`` tells others who we are."""
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = self.path.open("a+")
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = self.path.open("a+")
+        except PermissionError:
+            message = f"{self.path.parent.parent} belongs to another user: run as that user, or set SLUICE_VAR"
+            raise CannotStart(message) from None
         if not wait_for(lambda: _locked(file), within_s=within_s):
             file.close()
             return False
@@ -61,6 +65,11 @@ class Owner:
                 return not _locked(file)
         except FileNotFoundError:
             return False
+
+    @property
+    def is_us(self) -> bool:
+        """Whether this very object holds it."""
+        return self._file is not None
 
     def give_back(self) -> None:
         """Let the next one in."""
@@ -122,7 +131,9 @@ class Stack:
         return self
 
     def stop(self) -> None:
-        """Stop every server in order, dismiss the guard, let others in; may be called twice."""
+        """Stop every server in order, dismiss the guard, let others in; does nothing where we are not the owner."""
+        if not self._owner.is_us:
+            return
         try:
             self._stop_all()
         finally:
@@ -172,7 +183,8 @@ def attach(var: Path) -> dict[str, str] | None:
 
     Needs no ownership and starts nothing: this is how every other command finds the servers of ``sluice up``.
     """
-    if not Owner(var.resolve()).is_held():
+    owner = Owner(var.resolve())
+    if not owner.is_held() or owner.holder() == GUARD:
         return None
     for broker in _BROKERS:
         stack = Stack(var, broker)
