@@ -184,6 +184,19 @@ async def finish(conn: AsyncConnection, done: Sequence[Claimed], *, now: datetim
     )
 
 
+async def end_of_list(conn: AsyncConnection, job: Claimed, *, now: datetime) -> None:
+    """The page that was wanted does not exist: the list has ended with the page before it."""
+    await conn.execute(
+        text(
+            """UPDATE jobs SET want = landed, exhausted = true, lease_until = NULL,
+                state = CASE WHEN posted = landed THEN 'succeeded' ELSE state END,
+                finished_at = CASE WHEN posted = landed THEN CAST(:now AS timestamptz) END
+            WHERE id = :id AND fence = :fence AND state = 'running'"""
+        ),
+        _mine(job) | {"now": now},
+    )
+
+
 async def cancel(conn: AsyncConnection, job: UUID, *, now: datetime) -> bool:
     """Stop a job that has not ended; a page it has already paid for is still landed and posted."""
     done = await conn.execute(

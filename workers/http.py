@@ -117,7 +117,7 @@ class Fetcher:
         body = redact(raw)
         if status != 200:
             refusal = provider.error(status, headers, body)
-            refusal.usage = provider.usage(headers)
+            refusal.status, refusal.usage = status, provider.usage(headers)
             raise refusal
         return Answer(
             status, headers, body, self._clock() - started, http_date(header(headers, "Date")), _for_log(url, redact)

@@ -179,9 +179,10 @@ class ProviderError(Exception):
     │   └── NotThere    404: nothing at this place; on a later page it is the end of the list
     └── Malformed       the page is not what it promised to be: keep it, count it, ask again
 
-    ``usage`` is what the refusing answer's headers said about limits, where there was an answer.
+    ``status`` and ``usage`` are those of the refusing answer, where there was an answer.
     """
 
+    status: int | None = None
     usage: Usage | None = None
 
 

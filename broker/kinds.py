@@ -1,0 +1,51 @@
+"""The kinds of jobs there are, their JSON Schemas (``broker/schemas/``), and the queue each is worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from broker.messages import PROBE, fetch_queue
+
+
+class UnfitJobError(ValueError):
+    """This is no job that anybody here could do; the text says what does not fit."""
+
+
+@cache
+def schema(kind: str) -> Mapping[str, Any]:
+    """Read the JSON Schema of a kind's args; raise UnfitJobError for a kind that does not exist."""
+    known = kinds()
+    if kind not in known:
+        raise UnfitJobError(f"there is no kind {kind[:80]!r}; there are {', '.join(known)}")
+    loaded: Mapping[str, Any] = orjson.loads((files("broker") / "schemas" / f"{kind}.json").read_bytes())
+    return loaded
+
+
+@cache
+def kinds() -> tuple[str, ...]:
+    """Name the kinds, by the files that describe them."""
+    names = (entry.name for entry in (files("broker") / "schemas").iterdir())
+    return tuple(sorted(name.removesuffix(".json") for name in names if name.endswith(".json")))
+
+
+def check(kind: str, args: Mapping[str, Any]) -> None:
+    """Raise UnfitJobError, with the place and the reason, unless the args fit their kind."""
+    fault = best_match(Draft202012Validator(schema(kind), format_checker=_FORMATS).iter_errors(dict(args)))
+    if fault is not None:
+        place = "/".join(map(str, fault.absolute_path))
+        raise UnfitJobError(f"{kind}: {place + ': ' if place else ''}{fault.message[:300]}")
+
+
+def queue_of(kind: str, args: Mapping[str, Any]) -> str:
+    """Say where the hints of such a job go; the args have been checked."""
+    return PROBE if kind == "probe" else fetch_queue(args["provider"])
+
+
+_FORMATS = Draft202012Validator.FORMAT_CHECKER

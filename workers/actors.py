@@ -1,0 +1,76 @@
+"""The actors: one for each queue, named like it, each a line that hands its message to the pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, ParamSpec
+from uuid import UUID
+
+import dramatiq
+import structlog
+from dramatiq.broker import Broker
+
+from broker.envelope import UNREADABLE
+from broker.messages import DEDUP, JOBS, POST, PROBE, fetch_queue
+from workers.pipeline import Pipeline
+
+P = ParamSpec("P")
+log = structlog.get_logger(__name__)
+
+MESSAGE_TIME_S = 300
+"""No message may take longer; the engine's own limit is a minute later, for what ignores being cancelled."""
+
+
+def register(broker: Broker, providers: Iterable[str], pipeline: Callable[[], Pipeline]) -> None:
+    """Declare every queue and its actor.  ``pipeline`` gives the process's own, once its services are open."""
+
+    def actor(queue: str, body: Callable[..., Awaitable[None]], name: str | None = None) -> None:
+        declare = dramatiq.actor(
+            actor_name=name or queue, queue_name=queue, broker=broker, time_limit=(MESSAGE_TIME_S + 60) * 1000
+        )
+        declare(_bounded(body))
+
+    for provider in providers:
+        queue = fetch_queue(provider)
+        actor(queue, _fetching(pipeline, queue))
+
+    async def dedup(page: str) -> None:
+        await pipeline().dedup(UUID(page))
+
+    async def post(page: str, items: Sequence[Mapping[str, Any]]) -> None:
+        await pipeline().post(UUID(page), items)
+
+    async def probe() -> None:
+        await pipeline().probe(PROBE)
+
+    async def jobs(kind: Any, args: Any = None, idempotency_key: Any = None, priority: Any = 0, **more: Any) -> None:
+        if more:
+            await pipeline().refuse({"kind": kind, "args": args}, f"unknown fields: {', '.join(sorted(more))[:200]}")
+        else:
+            await pipeline().accept(kind, {} if args is None else args, idempotency_key, priority)
+
+    async def unreadable(body: str, reason: str) -> None:
+        await pipeline().refuse(body, reason)
+
+    actor(DEDUP, dedup)
+    actor(POST, post)
+    actor(PROBE, probe)
+    actor(JOBS, jobs)
+    actor(JOBS, unreadable, UNREADABLE)
+
+
+def _fetching(pipeline: Callable[[], Pipeline], queue: str) -> Callable[[], Awaitable[None]]:
+    async def fetch() -> None:
+        await pipeline().fetch(queue)
+
+    return fetch
+
+
+def _bounded(body: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+    async def bounded(*args: P.args, **kwargs: P.kwargs) -> None:
+        structlog.contextvars.clear_contextvars()
+        async with asyncio.timeout(MESSAGE_TIME_S):
+            await body(*args, **kwargs)
+
+    return bounded

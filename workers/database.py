@@ -1,0 +1,46 @@
+"""One transaction, tried again while the database is away: no credit is spent and no work is dropped meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+R = TypeVar("R")
+log = structlog.get_logger(__name__)
+
+# Serialisation failure, deadlock; the server is going down, coming up, or too full to let us in.
+_AGAIN = frozenset({"40001", "40P01", "57P01", "57P02", "57P03", "53300"})
+
+
+async def transact(
+    database: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[R]], *, patience_s: float = 60.0
+) -> R:
+    """Run ``work`` in a transaction; it may run several times, so it must be safe to repeat.
+
+    Raises the last error once the database has been away for ``patience_s``.
+    """
+    pause_s, deadline = 0.05, asyncio.get_running_loop().time() + patience_s
+    while True:
+        try:
+            async with database.begin() as conn:
+                return await work(conn)
+        except (DBAPIError, OSError) as error:
+            if not _worth_repeating(error) or asyncio.get_running_loop().time() >= deadline:
+                raise
+            log.warning("database_away", error=type(error).__name__, retry_in_s=pause_s)
+        await asyncio.sleep(pause_s)
+        pause_s = min(2.0, pause_s * 2)
+
+
+def _worth_repeating(error: Exception) -> bool:
+    if not isinstance(error, DBAPIError):
+        return True
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+    return state in _AGAIN or state.startswith("08")

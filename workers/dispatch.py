@@ -1,0 +1,120 @@
+"""The dispatcher: looks at the rows, and says again what no message is on its way for.
+
+Any number may run; the one that holds a PostgreSQL advisory lock leads, the others wait for it to go.  Everything it
+does may be done twice without harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from broker import due, jobs
+from broker.envelope import Envelope
+from broker.messages import DEDUP, JOBS, POST, DedupPage, Hint, WorkOnJob
+from broker.producer import BrokerUnreachableError, Dead, Producer
+from workers.schedule import run_due
+
+log = structlog.get_logger(__name__)
+
+LEADER = 0x51_0_1CE_D15  # one number for all dispatchers of a database
+DEAD_AT_ONCE = 100
+_TROUBLE = (SQLAlchemyError, OSError, BrokerUnreachableError)
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatcher:
+    """What a dispatcher works with.  ``lost_after``: a published row that nobody took by then was lost on the way."""
+
+    database: AsyncEngine
+    producer: Producer
+    queues: Sequence[str]
+    clock: Callable[[], datetime]
+    lost_after: timedelta = timedelta(seconds=30)
+    every_s: float = 0.5
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Lead when nobody else does, until told to stop; whatever is away is waited for."""
+        while not stop.is_set():
+            try:
+                async with self._leadership() as leads:
+                    if leads is not None:
+                        await self._lead(leads, stop)
+            except _TROUBLE as error:
+                log.warning("dispatcher_waits", error=f"{type(error).__name__}: {error}"[:300])
+            await _pause(stop, self.every_s)
+
+    async def tick(self) -> int:
+        """Do everything once; give the number of hints that were sent."""
+        async with self.database.begin() as conn:
+            await run_due(conn, now=self.clock())
+        hints = await self._say_due()
+        await self._collect_dead()
+        return hints
+
+    async def _lead(self, leads: AsyncConnection, stop: asyncio.Event) -> None:
+        log.info("dispatcher_leads")
+        while not stop.is_set():
+            await self.tick()
+            await leads.execute(text("SELECT 1"))  # a lost connection has lost the lock with it
+            await leads.commit()
+            await _pause(stop, self.every_s)
+
+    async def _say_due(self) -> int:
+        depths = {queue: await self.producer.depth(queue) for queue in self.queues}
+        empty = [queue for queue, depth in depths.items() if depth == 0]
+        now = self.clock()
+        async with self.database.begin() as conn:
+            wanted = await due.jobs(conn, empty=empty, now=now, lost_after=self.lost_after)
+            landed = await due.pages(
+                conn, dedup_empty=DEDUP in empty and POST in empty, now=now, lost_after=self.lost_after
+            )
+            hints: list[Hint] = [WorkOnJob(queue) for queue, count in wanted.items() for _ in range(count)]
+            hints += [DedupPage(page) for page in landed]
+            await self.producer.send(hints)  # before the commit: what was not sent stays due
+        if hints:
+            log.info("dispatched", jobs=dict(wanted), pages=len(landed))
+        return len(hints)
+
+    async def _collect_dead(self) -> None:
+        for queue in self.queues:
+            await self.producer.collect_dead(queue, DEAD_AT_ONCE, self._write_dead)
+
+    async def _write_dead(self, dead: Sequence[Dead]) -> None:
+        """A hint that the broker gave up on is no loss, its row is there; a job that came as a message would be one."""
+        for one in dead:
+            fields = Envelope().decode(one.body)
+            if one.queue == JOBS and fields["actor_name"] == JOBS:
+                kept = {"kind": fields["kwargs"].get("kind"), "args": fields["kwargs"].get("args")}
+                async with self.database.begin() as conn:
+                    error = "the broker gave up on this message: its worker failed or died on it several times"
+                    await jobs.refuse(conn, queue=JOBS, error=error, args=kept, now=self.clock())
+            log.warning("dead_letter", queue=one.queue, actor=fields["actor_name"])
+
+    @asynccontextmanager
+    async def _leadership(self) -> AsyncIterator[AsyncConnection | None]:
+        async with self.database.connect() as conn:
+            won = (await conn.execute(text("SELECT pg_try_advisory_lock(:number)"), {"number": LEADER})).scalar_one()
+            await conn.commit()
+            try:
+                yield conn if won else None
+            finally:
+                if won:
+                    # The lock belongs to the connection, and the connection goes back to a pool.
+                    await conn.invalidate()
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,356 @@
+"""Fetch, dedup, post: each from its start to its end.
+
+    fetch   claim a job ─▶ may we call? ─▶ one request ─▶ the page and the job's progress in one commit ─▶ say "dedup"
+    dedup   read the page (pure) ─▶ what is known? ─▶ what was found, and the next page, in one commit ─▶ say "post"
+    post    items, page, job counts and watermark in one commit
+
+A message that comes twice finds its row already moved on.  A message that is lost is said again by the dispatcher.
+Nothing here knows which engine runs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from broker import jobs, pages, providers
+from broker.jobs import Claimed, NewJob
+from broker.kinds import UnfitJobError, check, queue_of
+from broker.limiter import LimiterUnreachable
+from broker.messages import DedupPage, PostItems, WorkOnJob
+from broker.pages import Counts, Decision, LandedPage, LostLeaseError, NewPage
+from broker.producer import BrokerUnreachableError
+from broker.providers import Call, Standing
+from broker.verdicts import Granted, Lease, Wait
+from ledger import store
+from ledger.model import Item, from_wire, to_wire
+from ledger.store import Posting
+from workers.attempts import Attempt, gave_trouble, went_well
+from workers.database import transact
+from workers.http import Answer
+from workers.items import Dataset, Malformed, Parsed, Provider, ProviderError, Refused, Request
+from workers.plan import decision, page_of, provider_of, pull_of, with_story_keys
+from workers.together import Together
+from workers.works import Works
+
+R = TypeVar("R")
+log = structlog.get_logger(__name__)
+
+CLOSED_FOR = timedelta(minutes=15)  # how often a job looks whether a person has helped its provider
+UNREACHABLE_FOR = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A page that dedup has read: the decision is written, and these items are for post."""
+
+    decision: Decision
+    items: Sequence[Item]
+
+
+class Pipeline:
+    """The three stages over one process's open services; calls of one moment share their commits."""
+
+    def __init__(self, works: Works) -> None:
+        self.works = works
+        self._claims: dict[str, Together[None, tuple[Claimed, Standing] | None]] = {}
+        self._pages: Together[UUID, LandedPage | None] = Together(self._claim_pages, size_max=64)
+        self._decisions: Together[tuple[LandedPage, Parsed, Dataset], Fresh] = Together(self._decide, size_max=64)
+        self._posts: Together[tuple[UUID, Sequence[Item]], None] = Together(self._post, size_max=64)
+        self._finishes: Together[Claimed, None] = Together(self._finish)
+        self._suspect = asyncio.Lock()
+
+    # -- fetch --------------------------------------------------------------------------------------------------------
+
+    async def fetch(self, queue: str) -> None:
+        """Work on the most urgent due job of the queue: one request, one landed page."""
+        claimed = await self._claim(queue)
+        if claimed is None:
+            return
+        job, standing = claimed
+        structlog.contextvars.bind_contextvars(job=str(job.id))
+        with self.works.hold(job):
+            try:
+                provider, _ = provider_of(job.args, self.works.providers)
+                pull = pull_of(job.kind, job.args, started_at=job.started_at, polled_at=job.polled_at)
+                request = provider.request(pull, job.cursor)
+            except Refused as refusal:
+                reason = str(refusal)
+                await self._transact(lambda conn: jobs.fail(conn, job, error=reason, now=self.works.clock()))
+                return
+            if await self._may_call(job, standing):
+                await self._call(job, provider, request)
+
+    async def _may_call(self, job: Claimed, standing: Standing) -> bool:
+        now = self.works.clock()
+        if standing.state == "ok" or (standing.until is not None and standing.until <= now):
+            return True
+        until = standing.until or now + CLOSED_FOR
+        reason = f"provider {standing.name} is {standing.state.replace('_', ' ')}: {standing.reason}"
+        await self._put_off(job, until, reason)
+        return False
+
+    async def _call(self, job: Claimed, provider: Provider, request: Request) -> None:
+        try:
+            verdict = await self.works.limiter.acquire(provider.name, request.cost)
+        except LimiterUnreachable as error:
+            await self._put_off(job, self.works.clock() + UNREACHABLE_FOR, f"limits cannot be checked: {error}")
+            return
+        match verdict:
+            case Wait(until=until, reason=reason):
+                await self._put_off(job, until, reason)
+            case Granted(lease=lease, delay_s=delay_s):
+                try:
+                    await asyncio.sleep(delay_s)
+                    await self._request(Attempt(job, provider, request, lease, self.works.clock()))
+                finally:
+                    await self._release(lease)
+
+    async def _request(self, attempt: Attempt) -> None:
+        provider = attempt.provider
+        try:
+            answer = await self.works.fetcher.fetch(provider, attempt.request, timeout_s=provider.limits.timeout_s)
+        except ProviderError as error:
+            await gave_trouble(self.works, attempt, error)
+            return
+        page = await self._land(attempt, answer)
+        await went_well(self.works, attempt, answer.headers)
+        if page is not None:
+            await self._say(DedupPage(page))
+
+    async def _land(self, attempt: Attempt, answer: Answer) -> UUID | None:
+        job, name, now = attempt.job, attempt.provider.name, self.works.clock()
+        usage = attempt.provider.usage(answer.headers)
+        cost = attempt.request.cost if usage.cost is None else usage.cost
+        new = NewPage(
+            provider=name,
+            dataset=job.args["dataset"],
+            request=request_row(attempt.request),
+            body=answer.body,
+            fetched_at=attempt.asked_at,
+            # The provider's own time of the poll, unless its clock runs ahead of ours.
+            polled_at=min(answer.date or attempt.asked_at, now),
+            cost=cost,
+        )
+        call = Call(name, new.dataset, job.id, attempt.asked_at, answer.status, "landed", cost, answer.seconds)
+
+        async def land(conn: AsyncConnection) -> UUID:
+            page = await pages.land(conn, job, new, now=now)
+            await providers.called(conn, call, remaining=usage.remaining)
+            return page
+
+        try:
+            return await self._transact(land)
+        except LostLeaseError:
+            log.warning("lease_lost")
+            await self._transact(lambda conn: providers.called(conn, call, remaining=usage.remaining))
+            return None
+
+    # -- dedup --------------------------------------------------------------------------------------------------------
+
+    async def dedup(self, page_id: UUID) -> None:
+        """Read a landed page, decide what is next, and send what the ledger does not know."""
+        page = await self._pages(page_id)
+        if page is not None:
+            await self._read(page)
+            return
+        # Nothing to take, or a page that was started before.  Such a suspect is taken alone, so that if it does kill
+        # this process again, no other page's deliveries are counted with it.
+        async with self._suspect:
+            if (page := await self._claim_suspect(page_id)) is not None:
+                await self._read(page)
+
+    async def _read(self, page: LandedPage) -> None:
+        structlog.contextvars.bind_contextvars(page=str(page.id), job=str(page.job_id))
+        if page.deliveries > self.works.policy.deliveries_max:
+            await self._bury(page, f"its worker died on this page {page.deliveries - 1} times")
+            return
+        if page.sends >= self.works.policy.sends_max:
+            await self._bury(page, f"post did not come to its end in {page.sends} attempts")
+            return
+        try:
+            provider, dataset = provider_of(page.args, self.works.providers)
+            parsed = provider.parse(page_of(page))
+        except Malformed as error:
+            await self._malformed(page, str(error))
+            return
+        except Exception as error:
+            log.exception("parser_failed", provider=page.provider, dataset=page.dataset)
+            await self._bury(page, f"the parser failed: {type(error).__name__}")
+            return
+        fresh = await self._decisions((page, parsed, dataset))
+        await self._say(PostItems(page.id, [to_wire(item) for item in fresh.items]))
+        if fresh.decision.next is not None:
+            await self._say(WorkOnJob(page.queue))
+
+    async def _malformed(self, page: LandedPage, reason: str) -> None:
+        now = self.works.clock()
+        until = now + timedelta(seconds=self.works.rng.uniform(1, 5))
+        attempts_max = self.works.policy.attempts_max
+        await self._transact(
+            lambda conn: pages.malformed(conn, page.id, reason=reason, until=until, attempts_max=attempts_max, now=now)
+        )
+        log.warning("page_malformed", reason=reason)
+
+    async def _bury(self, page: LandedPage, reason: str) -> None:
+        await self._transact(lambda conn: pages.bury(conn, page.id, reason=reason, now=self.works.clock()))
+        log.error("page_dead", reason=reason)
+
+    # -- post ---------------------------------------------------------------------------------------------------------
+
+    async def post(self, page_id: UUID, items: Sequence[Mapping[str, Any]]) -> None:
+        """Write a page's items and its job's progress, together with the other posts of this moment."""
+        await self._posts((page_id, [from_wire(item) for item in items]))
+
+    # -- jobs without pages, and jobs that arrive as messages ---------------------------------------------------------
+
+    async def probe(self, queue: str) -> None:
+        """Claim a job that asks for nothing, and end it."""
+        if (claimed := await self._claim(queue)) is not None:
+            await self._finishes(claimed[0])
+
+    async def accept(
+        self, kind: str, args: Mapping[str, Any], idempotency_key: str | None = None, priority: int = 0
+    ) -> None:
+        """Give a job that arrived as a message its row; one that does not fit becomes a failed job with the reason."""
+        now = self.works.clock()
+        try:
+            new = accepted(kind, args, idempotency_key, priority)
+            receipts = await self._transact(lambda conn: jobs.enqueue(conn, [new], now=now))
+        except (UnfitJobError, jobs.KeyReusedError) as error:
+            await self.refuse({"kind": kind, "args": args}, str(error))
+            return
+        if receipts[0].created:
+            await self._say(WorkOnJob(new.queue))
+
+    async def refuse(self, body: Any, reason: str) -> None:
+        """Keep what nobody can work on as a failed job."""
+        now = self.works.clock()
+        kept = body if isinstance(body, dict) else {"body": body}
+        await self._transact(lambda conn: jobs.refuse(conn, queue="jobs", error=reason, args=kept, now=now))
+        log.warning("message_refused", reason=reason)
+
+    # -- the shared commits -------------------------------------------------------------------------------------------
+
+    async def _claim(self, queue: str) -> tuple[Claimed, Standing] | None:
+        if queue not in self._claims:
+
+            async def claim(hints: Sequence[None]) -> list[tuple[Claimed, Standing] | None]:
+                return await self._claim_jobs(queue, len(hints))
+
+            self._claims[queue] = Together(claim)
+        return await self._claims[queue](None)
+
+    async def _claim_jobs(self, queue: str, count: int) -> list[tuple[Claimed, Standing] | None]:
+        works = self.works
+
+        async def claim(conn: AsyncConnection) -> list[tuple[Claimed, Standing] | None]:
+            taken = await jobs.claim(conn, queue, count, worker=works.name, now=works.clock(), lease=works.policy.lease)
+            standing = await providers.standing(conn, queue.removeprefix("fetch."))
+            return [(job, standing) for job in taken]
+
+        claimed = await self._transact(claim)
+        return claimed + [None] * (count - len(claimed))
+
+    async def _claim_pages(self, wanted: Sequence[UUID]) -> list[LandedPage | None]:
+        works = self.works
+        taken = await self._transact(
+            lambda conn: pages.claim(conn, wanted, suspects=False, now=works.clock(), lease=works.policy.lease)
+        )
+        return _one_each(wanted, taken)
+
+    async def _claim_suspect(self, page: UUID) -> LandedPage | None:
+        works = self.works
+        taken = await self._transact(
+            lambda conn: pages.claim(conn, [page], suspects=True, now=works.clock(), lease=works.policy.lease)
+        )
+        return taken[0] if taken else None
+
+    async def _decide(self, read: Sequence[tuple[LandedPage, Parsed, Dataset]]) -> list[Fresh]:
+        async def decide(conn: AsyncConnection) -> list[Fresh]:
+            keys = {(item.provider, item.key) for _, parsed, _ in read for item in parsed.items}
+            known = await store.known(conn, keys)
+            decided = [
+                Fresh(
+                    decision(page, parsed, dataset, {key for _, key in known}),
+                    with_story_keys(store.unseen(parsed.items, known)),
+                )
+                for page, parsed, dataset in read
+            ]
+            await pages.decide(conn, [fresh.decision for fresh in decided], now=self.works.clock())
+            return decided
+
+        return await self._transact(decide)
+
+    async def _post(self, ready: Sequence[tuple[UUID, Sequence[Item]]]) -> list[None]:
+        now = self.works.clock()
+
+        async def post(conn: AsyncConnection) -> None:
+            fetched = await pages.lock_landed(conn, [page for page, _ in ready])
+            postings = [Posting(page, fetched[page], items) for page, items in dict(ready).items() if page in fetched]
+            posted = await store.post(conn, postings, now=now)
+            counts = [Counts(p.page, c.new, c.amended, c.observed) for p, c in zip(postings, posted, strict=True)]
+            await pages.posted(conn, counts, now=now)
+
+        await self._transact(post)
+        return [None] * len(ready)
+
+    async def _finish(self, done: Sequence[Claimed]) -> list[None]:
+        await self._transact(lambda conn: jobs.finish(conn, done, now=self.works.clock()))
+        return [None] * len(done)
+
+    # -- small steps --------------------------------------------------------------------------------------------------
+
+    async def _put_off(self, job: Claimed, until: datetime, reason: str) -> None:
+        await self._transact(lambda conn: jobs.put_off(conn, job, until=until, reason=reason, counted=False))
+        log.info("job_waits", reason=reason, until=until.isoformat())
+
+    async def _release(self, lease: Lease) -> None:
+        try:
+            await self.works.limiter.release(lease)
+        except LimiterUnreachable:
+            log.warning("limiter_away")  # the lease ends by itself
+
+    async def _say(self, hint: DedupPage | PostItems | WorkOnJob) -> None:
+        try:
+            await self.works.producer.send([hint])
+        except BrokerUnreachableError as error:
+            log.warning("hint_not_sent", error=str(error))  # the row is written: the dispatcher says it again
+
+    async def _transact(self, work: Callable[[AsyncConnection], Awaitable[R]]) -> R:
+        return await transact(self.works.database, work)
+
+
+def accepted(kind: str, args: Mapping[str, Any], idempotency_key: str | None, priority: int) -> NewJob:
+    """Check what a message asks for; raise UnfitJobError with the reason."""
+    if not isinstance(kind, str) or not isinstance(args, dict):
+        raise UnfitJobError("kind is text and args is a JSON object")
+    if idempotency_key is not None and not (isinstance(idempotency_key, str) and 0 < len(idempotency_key) <= 200):
+        raise UnfitJobError("idempotency_key is text of 1 to 200 characters")
+    if not isinstance(priority, int) or not -100 <= priority <= 100:
+        raise UnfitJobError("priority is a whole number from -100 to 100")
+    check(kind, args)
+    return NewJob(kind, queue_of(kind, args), args, owner="amqp", idempotency_key=idempotency_key, priority=priority)
+
+
+def request_row(request: Request) -> dict[str, Any]:
+    """Give the request as it is kept beside its page; it never held the token."""
+    row: dict[str, Any] = {"method": request.method, "api": request.api, "path": request.path}
+    if request.query:
+        row["query"] = [list(pair) for pair in request.query]
+    if request.json is not None:
+        row["json"] = dict(request.json)
+    return row
+
+
+def _one_each(wanted: Sequence[UUID], taken: Sequence[LandedPage]) -> list[LandedPage | None]:
+    # A page named twice in one batch was taken once: the second asker gets nothing.
+    left = {page.id: page for page in taken}
+    return [left.pop(page, None) for page in wanted]

@@ -1,0 +1,59 @@
+"""Calls that wait at the same moment share one commit.
+
+``await together(item)`` returns when the batch that the item went with has been run: while one batch is under way the
+next one gathers, so that a busy process commits hundreds of items at once and an idle one commits each at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Together(Generic[T, R]):
+    """Gather items and run them in batches of at most ``size_max``, one batch at a time, in order of arrival.
+
+    ``run`` gives one result per item.  Where a batch of several fails, each item is run alone, so that one bad item
+    fails alone.
+    """
+
+    def __init__(self, run: Callable[[Sequence[T]], Awaitable[Sequence[R]]], *, size_max: int = 256) -> None:
+        self._run = run
+        self._size_max = size_max
+        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._running: asyncio.Task[None] | None = None
+
+    async def __call__(self, item: T) -> R:
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._running is None:
+            self._running = asyncio.create_task(self._drain())
+        return await future
+
+    async def _drain(self) -> None:
+        try:
+            while self._waiting:
+                await asyncio.sleep(0)  # whoever is ready in this turn of the loop comes along
+                batch = self._waiting[: self._size_max]
+                del self._waiting[: self._size_max]
+                await self._settle(batch)
+        finally:
+            self._running = None
+
+    async def _settle(self, batch: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
+        try:
+            results = await self._run([item for item, _ in batch])
+        except Exception as error:  # noqa: BLE001  whatever it is belongs to those who wait
+            if len(batch) > 1:
+                for one in batch:
+                    await self._settle([one])
+            elif not batch[0][1].done():
+                batch[0][1].set_exception(error)
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            if not future.done():
+                future.set_result(result)

@@ -1,0 +1,91 @@
+"""What the three actors work with: opened once per process, on the loop that uses it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from broker import jobs
+from broker.jobs import Claimed
+from broker.limiter import ProviderLimiter
+from broker.producer import Producer
+from workers.http import Fetcher
+from workers.items import Provider
+
+log = structlog.get_logger(__name__)
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Read the system's clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How patient a worker is.
+
+    ``lease`` is how long a claim is valid without a sign of life; ``attempts_max`` fetches in a row may fail, and
+    ``deliveries_max`` starts of dedup may kill their worker, before a person must look.
+    """
+
+    lease: timedelta = timedelta(seconds=60)
+    attempts_max: int = 8
+    deliveries_max: int = 5
+    sends_max: int = 50
+
+
+@dataclass(slots=True)
+class Works:
+    """The open services of one worker process, and the jobs in its hands."""
+
+    name: str
+    database: AsyncEngine
+    producer: Producer
+    limiter: ProviderLimiter
+    fetcher: Fetcher
+    providers: Mapping[str, Provider]
+    policy: Policy = field(default_factory=Policy)
+    clock: Clock = utc_now
+    rng: Random = field(default_factory=Random)
+    held: dict[UUID, int] = field(default_factory=dict)
+
+    @contextmanager
+    def hold(self, job: Claimed) -> Iterator[None]:
+        """Keep the job's lease alive while the block runs."""
+        self.held[job.id] = job.fence
+        try:
+            yield
+        finally:
+            self.held.pop(job.id, None)
+
+
+@asynccontextmanager
+async def heartbeat(works: Works) -> AsyncIterator[None]:
+    """Renew the leases of all jobs in hand, in one statement, three times as often as they run out."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(works.policy.lease.total_seconds() / 3)
+            if works.held:
+                try:
+                    async with works.database.begin() as conn:
+                        await jobs.renew(conn, works.held, now=works.clock(), lease=works.policy.lease)
+                except (SQLAlchemyError, OSError) as error:
+                    log.warning("heartbeat_missed", error=type(error).__name__, jobs=len(works.held))
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
