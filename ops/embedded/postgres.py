@@ -85,7 +85,7 @@ class Postgres(Server):
         self.var.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
             make_account()
-            open_path(programs())
+            open_programs()
             open_path(self.data)
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
@@ -202,6 +202,17 @@ def make_account() -> None:
         done = subprocess.run(add, capture_output=True, text=True, check=False)  # noqa: S603  (our own words, no shell)
         if done.returncode not in {0, 9}:  # 9: another checkout has just made it
             raise CannotStart(f"could not make the account {ACCOUNT} for PostgreSQL: {done.stderr.strip()}") from None
+
+
+def open_programs() -> None:
+    """Let other accounts run what the wheel holds, also where it was installed under a strict umask; needs root."""
+    installed = programs().parents[1]
+    open_path(installed)
+    if not programs().joinpath("postgres").stat().st_mode & stat.S_IXOTH:
+        for tree in (installed, installed.with_name(f"{installed.name}.libs")):
+            for path in (tree, *tree.rglob("*")):
+                runs = stat.S_IXOTH if path.stat().st_mode & stat.S_IXUSR else 0
+                path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IROTH | runs)
 
 
 def open_path(path: Path) -> None:
