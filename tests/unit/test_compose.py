@@ -1,0 +1,167 @@
+"""docker-compose.yml and the Dockerfile: what can be known of them without an engine to run them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from ops.settings import Settings, WorkerSettings
+
+TOP = Path(__file__).parents[2]
+COMPOSE = cast(dict[str, Any], yaml.safe_load((TOP / "docker-compose.yml").read_text()))
+SERVICES = cast(dict[str, dict[str, Any]], COMPOSE["services"])
+OURS = ("migrate", "gateway", "worker", "dispatcher")
+STORES = ("postgres", "redis", "rabbitmq")
+LASTING = (*STORES, "gateway", "worker", "dispatcher")
+DOCKERFILE = (TOP / "ops" / "Dockerfile").read_text()
+INTERPOLATION = re.compile(r"\$\{(?P<name>[A-Z_]+)(?P<rest>:[?-][^}]*)?\}")
+
+
+def seconds(text: str) -> float:
+    assert text.endswith("s")
+    return float(text[:-1])
+
+
+def filled_in(name: str) -> dict[str, str]:
+    """The environment of a service as it is when every variable of .env has a value that nothing else needs."""
+
+    def fill(found: re.Match[str]) -> str:
+        rest = found["rest"] or ""
+        return rest.removeprefix(":-") if rest.startswith(":-") else "0123456789abcdef"
+
+    return {key: INTERPOLATION.sub(fill, str(value)) for key, value in SERVICES[name]["environment"].items()}
+
+
+def test_the_parts_are_those_of_the_design() -> None:
+    assert set(SERVICES) == {*OURS, *STORES}
+    commands = {name: SERVICES[name]["command"] for name in OURS}
+    assert commands == {"migrate": ["migrate"], "gateway": ["serve"], "worker": ["worker"], "dispatcher": ["dispatch"]}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_service_is_root_or_can_become_root(name: str) -> None:
+    service = SERVICES[name]
+    assert service["user"].split(":")[0] not in {"", "0", "root"}
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in service
+
+
+@pytest.mark.parametrize("name", [*OURS, "postgres", "redis"])
+def test_the_root_file_system_is_read_only_and_there_is_a_place_for_temporary_files(name: str) -> None:
+    assert SERVICES[name]["read_only"] is True
+    assert "/tmp" in SERVICES[name]["tmpfs"]
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_what_stays_up_has_a_health_check_and_comes_back(name: str) -> None:
+    check = SERVICES[name]["healthcheck"]
+    assert check["test"][0] in {"CMD", "CMD-SHELL"}
+    assert {"interval", "timeout", "retries", "start_period"} <= check.keys()
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+def test_the_migration_runs_once() -> None:
+    assert SERVICES["migrate"]["restart"] == "no"
+    assert SERVICES["migrate"]["healthcheck"] == {"disable": True}
+
+
+@pytest.mark.parametrize("name", ["gateway", "worker", "dispatcher"])
+def test_no_process_starts_before_the_migration_is_done_and_its_stores_are_healthy(name: str) -> None:
+    wanted = {store: {"condition": "service_healthy"} for store in STORES}
+    assert SERVICES[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}, **wanted}
+    assert SERVICES["migrate"]["depends_on"]["postgres"] == {"condition": "service_healthy"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_has_limits_and_time_to_stop(name: str) -> None:
+    service = SERVICES[name]
+    assert {"cpus", "memory"} == service["deploy"]["resources"]["limits"].keys()
+    assert service["init"] is True
+    assert service["stop_signal"] == ("SIGINT" if name == "postgres" else "SIGTERM")
+    assert seconds(service["stop_grace_period"]) >= 30
+
+
+def test_a_worker_has_longer_to_stop_than_it_takes_to_drain() -> None:
+    grace_s = seconds(SERVICES["worker"]["stop_grace_period"])
+    drain_s = Settings.from_env(filled_in("worker")).worker.drain_s
+    assert grace_s > drain_s == WorkerSettings().drain_s
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_secrets_come_from_the_env_file_and_stand_nowhere_else(name: str) -> None:
+    for key, value in SERVICES[name].get("environment", {}).items():
+        if re.search(r"PASS|_KEY$|REDISCLI_AUTH", key):
+            assert INTERPOLATION.fullmatch(str(value)), key
+        if "@" in str(value):
+            assert re.search(r"://[a-z]*:\$\{[A-Z_]+:\?[^}]+\}@", str(value)), key
+
+
+def test_every_variable_without_a_default_is_in_the_example() -> None:
+    example = (TOP / "ops" / "compose" / "example.env").read_text()
+    needed = {found["name"] for found in INTERPOLATION.finditer((TOP / "docker-compose.yml").read_text())}
+    optional = {"SLUICE_VERSION", "SLUICE_WORKER_PROCESSES", "SLUICE_WORKER_THREADS", "SLUICE_DRAIN_S"}
+    optional |= {name for name in needed if name.endswith(("_BUDGET", "_RATE"))}
+    assert {name for name in needed - optional if f"{name}=" not in example} == set()
+    assert not re.search(r"^[A-Z_]*(PASSWORD|KEY)=.", example, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_settings_of_every_process_are_accepted(name: str) -> None:
+    settings = Settings.from_env(filled_in(name))
+    assert settings.external
+    assert settings.broker_url is not None
+    assert settings.broker_url.scheme == "amqp"
+    assert settings.log_format == "json"
+
+
+def test_only_the_worker_holds_the_providers_keys_and_only_the_gateway_signs() -> None:
+    holders = {name for name in SERVICES if "NANSEN_API_KEY" in SERVICES[name].get("environment", {})}
+    signers = {name for name in SERVICES if "SLUICE_SIGNING_KEY" in SERVICES[name].get("environment", {})}
+    assert (holders, signers) == ({"worker"}, {"gateway"})
+
+
+def test_images_are_named_with_a_version() -> None:
+    images = [str(service["image"]) for service in SERVICES.values()]
+    images += re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    for image in images:
+        assert re.fullmatch(r"[a-z]+:(\$\{SLUICE_VERSION:-)?[0-9][\w.-]*\}?", image), image
+
+
+def test_the_stores_are_reached_from_inside_only_and_the_gateway_from_this_host_only() -> None:
+    assert COMPOSE["networks"]["stores"] == {"internal": True}
+    assert all(SERVICES[name]["networks"] == ["stores"] for name in STORES)
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published.keys() == {"gateway"}
+    assert all(port.startswith("127.0.0.1:") for port in published["gateway"])
+
+
+def test_what_must_last_is_on_a_volume() -> None:
+    for name in STORES:
+        assert any(str(mount).startswith(f"{name}:/") for mount in SERVICES[name]["volumes"])
+        assert name in COMPOSE["volumes"]
+
+
+def test_redis_keeps_a_file_and_evicts_nothing() -> None:
+    command = " ".join(SERVICES["redis"]["command"])
+    assert "--appendonly yes" in command
+    assert "--maxmemory-policy noeviction" in command
+
+
+def test_the_image_is_built_from_the_lock_and_runs_as_nobody_in_particular() -> None:
+    assert "pip install --require-hashes --requirement requirements.lock" in DOCKERFILE
+    assert re.findall(r"^USER (.+)$", DOCKERFILE, re.MULTILINE) == ["10001:10001"]
+    assert DOCKERFILE.count("\nFROM ") == 2
+    assert "\nHEALTHCHECK " in DOCKERFILE
+
+
+def test_the_build_is_sent_nothing_but_what_it_needs() -> None:
+    lines = (TOP / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    assert not any(rule.startswith("!") and (".env" in rule or "var" in rule) for rule in rules)
+    assert {f"!{name}" for name in ("broker", "workers", "ledger", "gateway", "ops", "requirements.lock")} <= set(rules)
