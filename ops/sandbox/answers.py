@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -47,6 +47,7 @@ class Answer:
     cost: int = 0
     at: datetime | None = None  # the time of the recording, where there is one
     keys: tuple[str, ...] = ()
+    when_sent: Callable[[], None] | None = None  # called when the answer was sent whole
 
     def rendered(self) -> bytes:
         """Give the body."""
@@ -66,11 +67,11 @@ class Api(Protocol):
         """Give the gateway's 404 when nothing lives at this path, else None."""
         ...
 
-    def cost(self, ask: Ask) -> int:
+    def cost(self, ask: Ask, /) -> int:
         """Say what a good answer will cost, in the unit of the quota."""
         ...
 
-    def refusal(self, kind: str, ask: Ask, detail: str = "") -> Answer:
+    def refusal(self, kind: str, ask: Ask, detail: str = "", /) -> Answer:
         """Say no in this provider's words: no_token, bad_token, rate, concurrency, quota, 500 or 503."""
         ...
 

@@ -18,7 +18,7 @@ PLAIN = "%Y-%m-%d %H:%M:%S"
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """A telling as NewsCatcher found it: ``published`` as told (midnight when only a date is known), ``parsed`` when."""
+    """A telling as NewsCatcher found it: ``published`` as told (midnight if only the day is known)."""
 
     seed: int
     id: str

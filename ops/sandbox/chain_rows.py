@@ -38,6 +38,8 @@ class ChainRows:
         self._by_address = {(token.chain, token.address): token for token in invented}
         self._trades = trades
         self._origin = origin
+        self._snapshots: dict[tuple[str, str, str], list[Row]] = {}
+        self._tick = -1
 
     def page(self, endpoint: str, body: Mapping[str, Any], page: int, per_page: int, ask: Ask) -> PageOfRows:
         """Give one page; on the first page of a snapshot its answer promises keys for the whole list."""
@@ -53,29 +55,44 @@ class ChainRows:
         return PageOfRows(cut(rows, page, per_page), last=page * per_page >= len(rows), keys=promised)
 
     def _rows(self, endpoint: str, body: Mapping[str, Any], ask: Ask) -> list[Row]:
-        match endpoint:
-            case "smart-money/netflow":
-                return [self._netflow(token, ask.now) for token in self._tokens]
-            case "smart-money/holdings":
-                return [tokens.holdings_row(token, ask.now) for token in self._tokens if token.number % 4]
-            case "smart-money/dex-trades":
-                since = ask.now - WINDOW
-                return [trade.row for trade in self._trades() if since <= trade.at <= ask.now]
-            case "token-screener":
-                trader = (body.get("filters") or {}).get("trader_type", "all")
-                span = body.get("timeframe") or "24h"
-                return [tokens.screener_row(token, ask.now, span, trader) for token in self._tokens if token.number % 5]
-        return self._historical(body, ask)
+        if endpoint in keys.SNAPSHOTS:
+            return self._snapshot(endpoint, body, ask.now)
+        if endpoint == "smart-money/dex-trades":
+            since = ask.now - WINDOW
+            return [trade.row for trade in self._trades() if since <= trade.at <= ask.now]
+        return self._historical(body, ask.now, restated=bool(ask.number % 2))
+
+    def _snapshot(self, endpoint: str, body: Mapping[str, Any], now: datetime) -> list[Row]:
+        """Work a snapshot out once for as long as its values stand still."""
+        if tokens.tick(now) != self._tick:
+            self._snapshots.clear()
+            self._tick = tokens.tick(now)
+        span, trader = body.get("timeframe") or "24h", (body.get("filters") or {}).get("trader_type", "all")
+        key = (endpoint, span, trader)
+        if key not in self._snapshots:
+            match endpoint:
+                case "smart-money/netflow":
+                    rows = [self._netflow(token, now) for token in self._tokens]
+                case "smart-money/holdings":
+                    rows = [tokens.holdings_row(token, now) for token in self._tokens if token.number % 4]
+                case _:
+                    rows = [tokens.screener_row(token, now, span, trader) for token in self._tokens if token.number % 5]
+            self._snapshots[key] = rows
+        return self._snapshots[key]
 
     def _netflow(self, token: Token, now: datetime) -> Row:
         row = tokens.netflow_row(token, now)
         return row | {"token_address": None} if token.number == FLAWED_NETFLOW else row
 
-    def _historical(self, body: Mapping[str, Any], ask: Ask) -> list[Row]:
-        asked = body["date_range"]
+    def daily_keys(self, body: Mapping[str, Any], now: datetime) -> list[str]:
+        """Give the keys that one question for daily holdings leads to."""
+        rows = self._historical(body, now, restated=False)
+        return [keys.historical_key(row, used_labels(body)) for row in rows if wanted(row, body)]
+
+    def _historical(self, body: Mapping[str, Any], now: datetime, *, restated: bool) -> list[Row]:
+        asked, labels = body["date_range"], used_labels(body)
         oldest = (self._origin - FIRST_DAY).date()
-        first, last = max(plain_date(asked["from"]), oldest), min(plain_date(asked["to"]), ask.now.date())
-        labels, restated = used_labels(body), ask.number % 2 == 1
+        first, last = max(plain_date(asked["from"]), oldest), min(plain_date(asked["to"]), now.date())
         held = [token for token in self._tokens if token.number % 3 == 0]
         rows = [
             tokens.historical_row(token, day, labels, restated)
@@ -95,7 +112,15 @@ class ChainRows:
         start, end = moment(body["date"]["from"]), min(moment(body["date"]["to"]), ask.now)
         length, starts = buckets(start, end)
         rows = [
-            tokens.flow_row(token, label, at, length, ask.now, first=at == starts[0], restated=ask.number % 2 == 1)
+            tokens.flow_row(
+                token,
+                label,
+                at,
+                length,
+                whole=at + length <= ask.now,
+                first=at == starts[0],
+                restated=bool(ask.number % 2),
+            )
             for at in starts
         ]
         rows = ordered(rows, body.get("order_by"))
@@ -130,7 +155,7 @@ def days(first: date, last: date) -> list[date]:
 
 def used_labels(body: Mapping[str, Any]) -> tuple[str, ...]:
     """Give the label filter of a request."""
-    return tuple((body.get("filters") or {}).get("include_smart_money_labels") or ())
+    return tuple(sorted(set((body.get("filters") or {}).get("include_smart_money_labels") or ())))
 
 
 def cut(rows: list[Row], page: int, per_page: int) -> list[Row]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
+
+import orjson
 
 from ops.sandbox import posts
 from ops.sandbox.answers import HTML_404, Answer, Ask, canonical, html
@@ -21,7 +22,6 @@ PLANS = {
     "/api/v1/": "v1",
     "/api/free/v1/": "v1",
 }
-TOKEN = re.compile(r"\A\S+\Z")
 QUOTA = "API monthly quota exceeded - Upgrade your API plan: /developers/api/plans/"
 REFUSALS = {
     "no_token": (401, "Token not found"),
@@ -69,6 +69,8 @@ class CryptoPanic:
         self._seed = seed
         self._posts = source
         self._reach = reach
+        self._rendered: dict[tuple[str, int], orjson.Fragment] = {}
+        self._tick = -1
 
     def token(self, ask: Ask) -> str | None:
         """Find the token in the query."""
@@ -78,11 +80,11 @@ class CryptoPanic:
         """Plans and routes that are gone answer with a page for people; the trailing slash is part of the path."""
         return None if plan_of(ask) and ask.method == "GET" else html(404, HTML_404)
 
-    def cost(self, ask: Ask) -> int:
+    def cost(self, _ask: Ask) -> int:
         """One call is one call."""
         return 1
 
-    def refusal(self, kind: str, ask: Ask, detail: str = "") -> Answer:
+    def refusal(self, kind: str, _ask: Ask, _detail: str = "") -> Answer:
         """Say no in CryptoPanic's words."""
         return refusal(kind)
 
@@ -93,12 +95,23 @@ class CryptoPanic:
         visible = found if plan == "enterprise" or self._reach is None else found[: self._reach]
         size = _size(ask.query) if plan == "enterprise" else PAGE
         page = page_number(ask.query.get("page", "1"))
-        rows = [_row(self._seed, post, plan, ask) for post in visible[(page - 1) * size : page * size]]
+        rows = [self._row(post, plan, ask) for post in visible[(page - 1) * size : page * size]]
         payload: dict[str, Any] = {"count": len(visible)} if plan == "v1" else {}
         payload["next"] = link(ask, page + 1 if page * size < len(visible) else None)
         payload["previous"] = link(ask, page - 1 if page > 1 else None)
         payload["results"] = rows
         return answered(ask, payload, page)
+
+    def _row(self, post: Post, plan: str, ask: Ask) -> orjson.Fragment:
+        """Render a row once for as long as its votes and prices stand still."""
+        tick = posts.tick(ask.now)
+        if tick != self._tick:
+            self._rendered.clear()
+            self._tick = tick
+        key = (f"{plan} {ask.query.get('panic_period', '')}", post.id)
+        if key not in self._rendered:
+            self._rendered[key] = orjson.Fragment(orjson.dumps(_row(self._seed, post, plan, ask)))
+        return self._rendered[key]
 
 
 def answered(ask: Ask, payload: dict[str, Any], page: int) -> Answer:

@@ -28,7 +28,7 @@ class Rows(Protocol):
 class PageOfRows:
     """Rows of one page, whether it is the last, and the keys that its answer promises."""
 
-    __slots__ = ("at", "keys", "last", "rows", "warnings")
+    __slots__ = ("at", "keys", "last", "rows", "warnings", "when_sent")
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class PageOfRows:
         self.warnings = warnings
         self.keys = keys
         self.at = at
+        self.when_sent: Callable[[], None] | None = None
 
 
 def request_id(ask: Ask) -> str:
@@ -160,6 +161,7 @@ class Nansen:
             cost=cost,
             at=found.at,
             keys=found.keys,
+            when_sent=found.when_sent,
         )
 
     def _credits(self, ask: Ask, used: int) -> dict[str, str]:

@@ -52,85 +52,88 @@ def story_times(count: int, origin: datetime) -> list[datetime]:
     return [origin - span + span * (number + 0.5) / count for number in range(count)]
 
 
-def tellings(seed: int, story: int, at: datetime, latest: datetime) -> list[Telling]:
-    """Invent one story that happened at ``at``; none of it is listed after ``latest``."""
-    gaps = _gaps(seed, story)
-    count = pick(TELLINGS, seed, "tellings", story)
-    wordings = pick(words.EVENTS, seed, "event", story)
-    first = draw(seed, "outlet", story)
-    return [_telling(seed, story, number, at, latest, gaps, wordings, first) for number in range(count)]
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What happened: the same gaps and wordings for every outlet that tells it."""
+
+    seed: int
+    number: int
+    gaps: dict[str, str]
+    wordings: tuple[str, ...]
+
+    @classmethod
+    def invented(cls, seed: int, number: int) -> Story:
+        """Invent a story."""
+        return cls(seed, number, _gaps(seed, number), pick(words.EVENTS, seed, "event", number))
+
+    def draw(self, *about: object) -> int:
+        """Draw for a question about this story."""
+        return draw(self.seed, self.number, *about)
+
+    def outlet(self, telling: int) -> Outlet:
+        """Say who tells it; one telling in forty is an unranked outlet's."""
+        if self.draw("unranked", telling) % 40 == 0:
+            return words.UNRANKED
+        return words.OUTLETS[(self.draw("outlet") + telling * 5) % len(words.OUTLETS)]
+
+    def told(
+        self, number: int, outlet: Outlet, *, published: datetime, listed: datetime, posts: bool, articles: bool
+    ) -> Telling:
+        """Give one outlet's version."""
+        # genuine syndication: sometimes a later outlet carries the first one's words under an address of its own
+        syndicated = number > 0 and self.draw("syndicated", number) % 4 == 0
+        title = self.wordings[0 if syndicated else number % len(self.wordings)].format(**self.gaps)
+        coins = [coin for coin in words.COINS if coin.code == self.gaps["code"]]
+        if self.draw("second-coin") % 5 == 0:
+            coins.append(pick(words.COINS, self.seed, "second-coin-is", self.number))
+        return Telling(
+            story=self.number,
+            number=number,
+            title=title[:1].upper() + title[1:],
+            text=self._text(number, title),
+            outlet=outlet,
+            author=_person(self.seed, "author", outlet.domain, self.number % 7),
+            coins=tuple(dict.fromkeys(coins)),
+            published=published,
+            listed=listed,
+            in_posts=posts,
+            in_articles=articles,
+        )
+
+    def _text(self, number: int, title: str) -> str:
+        details = sorted(words.DETAILS, key=lambda detail: self.draw("detail", number, detail))
+        lead = pick(words.LEADS, self.seed, "lead", self.number, number)
+        return " ".join([f"{title}.", lead, *(detail.format(**self.gaps) for detail in details[:4])])
 
 
-def fresh_telling(seed: int, story: int, now: datetime) -> Telling:
-    """Invent a story that appears now, in both lists; nearly half of them carry an older ``published_at``."""
-    late = between(1, LATE_MIN * 60, seed, "late", story) if draw(seed, "is-late", story) % 20 < 9 else 1
-    gaps, wordings = _gaps(seed, story), pick(words.EVENTS, seed, "event", story)
-    outlet = words.OUTLETS[draw(seed, "outlet", story) % len(words.OUTLETS)]
-    published = (now - timedelta(seconds=late)).replace(microsecond=0)
-    return _built(seed, story, 0, wordings[0], gaps, outlet, published, now, in_posts=True, in_articles=True)
+def tellings(seed: int, number: int, at: datetime, latest: datetime) -> list[Telling]:
+    """Invent one story that happened at ``at``, in all its versions; none of them is listed after ``latest``."""
+    story = Story.invented(seed, number)
+    return [_telling(story, version, at, latest) for version in range(pick(TELLINGS, seed, "tellings", number))]
 
 
-def _telling(
-    seed: int,
-    story: int,
-    number: int,
-    at: datetime,
-    latest: datetime,
-    gaps: dict[str, str],
-    wordings: tuple[str, ...],
-    first: int,
-) -> Telling:
-    # genuine syndication: sometimes a later outlet carries the first one's words under an address of its own
-    syndicated = number > 0 and draw(seed, "syndicated", story, number) % 4 == 0
-    wording = wordings[0 if syndicated else number % len(wordings)]
-    outlet = words.OUTLETS[(first + number * 5) % len(words.OUTLETS)]
-    if draw(seed, "unranked", story, number) % 40 == 0:
-        outlet = words.UNRANKED
-    delay = timedelta(minutes=number * between(4, 30, seed, "delay", story, number))
+def _telling(story: Story, number: int, at: datetime, latest: datetime) -> Telling:
+    delay = timedelta(minutes=number * between(4, 30, story.seed, "delay", story.number, number))
     published = min(at + delay, latest - timedelta(seconds=1 + number)).replace(microsecond=0)
-    late = between(0, LATE_MIN * 60, seed, "late", story, number) if draw(seed, "is-late", story, number) % 2 else 0
-    listed = min(published + timedelta(seconds=late), latest)
-    where = draw(seed, "where", story, number) % 20
-    posts, articles = where < 11, where >= 7
-    return _built(seed, story, number, wording, gaps, outlet, published, listed, in_posts=posts, in_articles=articles)
-
-
-def _built(
-    seed: int,
-    story: int,
-    number: int,
-    wording: str,
-    gaps: dict[str, str],
-    outlet: Outlet,
-    published: datetime,
-    listed: datetime,
-    *,
-    in_posts: bool,
-    in_articles: bool,
-) -> Telling:
-    title = wording.format(**gaps)
-    coins = [coin for coin in words.COINS if coin.code == gaps["code"]]
-    if draw(seed, "second-coin", story) % 5 == 0:
-        coins.append(pick(words.COINS, seed, "second-coin-is", story))
-    return Telling(
-        story=story,
-        number=number,
-        title=title[:1].upper() + title[1:],
-        text=_text(seed, story, number, title, gaps),
-        outlet=outlet,
-        author=_person(seed, "author", outlet.domain, story % 7),
-        coins=tuple(dict.fromkeys(coins)),
+    late = story.draw("late", number) % (LATE_MIN * 60) if story.draw("is-late", number) % 2 else 0
+    where = story.draw("where", number) % 20
+    return story.told(
+        number,
+        story.outlet(number),
         published=published,
-        listed=listed,
-        in_posts=in_posts,
-        in_articles=in_articles,
+        listed=min(published + timedelta(seconds=late), latest),
+        posts=where < 11,
+        articles=where >= 7,
     )
 
 
-def _text(seed: int, story: int, number: int, title: str, gaps: dict[str, str]) -> str:
-    details = sorted(words.DETAILS, key=lambda detail: draw(seed, "detail", story, number, detail))
-    lead = pick(words.LEADS, seed, "lead", story, number)
-    return " ".join([f"{title}.", lead, *(detail.format(**gaps) for detail in details[:4])])
+def fresh_telling(seed: int, number: int, now: datetime) -> Telling:
+    """Invent a story that appears now, in both lists; nearly half of them carry an older ``published_at``."""
+    story = Story.invented(seed, number)
+    late = story.draw("late") % (LATE_MIN * 60) if story.draw("is-late") % 20 < 9 else 1
+    published = (now - timedelta(seconds=late)).replace(microsecond=0)
+    outlet = words.OUTLETS[story.draw("outlet") % len(words.OUTLETS)]
+    return story.told(0, outlet, published=published, listed=now, posts=True, articles=True)
 
 
 def _gaps(seed: int, story: int) -> dict[str, str]:

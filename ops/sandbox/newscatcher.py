@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -143,7 +143,7 @@ class NewsCatcher:
         page = whole(params, "page", 1, 1, None)
         size = whole(params, "page_size", 100, 1, 100 if version == "v2" else 1000)
         payload = envelope(version, found, page, size)
-        answer = Answer(payload, rows="articles", page=page, cost=1)
+        answer = Answer(payload, rows="articles", page=page, cost=1, at=found.at)
         if version == "v3" and truth(params.get("clustering_enabled", False)):
             payload |= found.clustered(payload.pop("articles"), page, size)
             answer.rows = "clusters"
@@ -158,12 +158,13 @@ class NewsCatcher:
 def envelope(version: str, found: Found, page: int, size: int) -> dict[str, Any]:
     """Wrap one page; the status of an empty v2 answer says so, with 200 all the same."""
     total = min(found.total, CAP)
+    pages = found.pages or math.ceil(total / size)
     status = "No matches for your search." if version == "v2" and not total else "ok"
     return {
         "status": status,
         "total_hits": total,
         "page": page,
-        "total_pages": math.ceil(total / size) if version == "v3" else max(1, math.ceil(total / size)),
+        "total_pages": pages if version == "v3" else max(1, pages),
         "page_size": size,
         "articles": found.rows((page - 1) * size, min(page * size, CAP)),
         "user_input": found.echo | {"page": page, "size" if version == "v2" else "page_size": size},
@@ -201,6 +202,3 @@ def whole(params: Mapping[str, Any], name: str, default: int, low: int, high: in
     if high is not None and value > high:
         raise BadParameter(f"{name}: ensure this value is less than or equal to {high}")
     return value
-
-
-Search = Callable[[str, str, Mapping[str, Any], Ask], Found]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+import orjson
 
 from ops.sandbox import articles as rows
 from ops.sandbox.answers import Ask, canonical
@@ -36,11 +38,12 @@ class Found:
 
     total: int
     echo: dict[str, Any]
-    slice: Callable[[int, int], list[dict[str, Any]]]
+    slice: Callable[[int, int], list[Any]]
     found: Sequence[Article] = ()
-    _counts: dict[str, Any] = field(default_factory=dict)
+    at: datetime | None = None  # the time of the recording, where there is one
+    pages: int | None = None  # as recorded: pages may be shorter than they were asked to be
 
-    def rows(self, start: int, stop: int) -> list[dict[str, Any]]:
+    def rows(self, start: int, stop: int) -> list[Any]:
         """Give one page of rows."""
         return self.slice(start, stop) if start < stop else []
 
@@ -56,9 +59,9 @@ class Found:
         frames = [{"time_frame": frame, "article_count": count} for frame, count in sorted(counted.items())]
         return [{"aggregation_count": frames}]
 
-    def clustered(self, page: list[dict[str, Any]], number: int, size: int) -> dict[str, Any]:
+    def clustered(self, page: list[Any], number: int, size: int) -> dict[str, Any]:
         """Group one page by story: clusters never reach over pages."""
-        groups: OrderedDict[int, list[dict[str, Any]]] = OrderedDict()
+        groups: OrderedDict[int, list[Any]] = OrderedDict()
         for article, row in zip(self.found[(number - 1) * size :], page, strict=False):
             groups.setdefault(article.telling.story, []).append(row)
         clusters = [
@@ -76,7 +79,7 @@ class ArticleSearch:
         self._remaining = remaining
         self._texts: dict[str, str] = {}
         self._found: OrderedDict[tuple[int, str], list[Article]] = OrderedDict()
-        self._rendered: dict[tuple[str, str], dict[str, Any]] = {}
+        self._rendered: dict[tuple[str, ...], orjson.Fragment] = {}
 
     def subscription(self, ask: Ask) -> dict[str, Any]:
         """Tell the plan and what is left of the month."""
@@ -102,8 +105,8 @@ class ArticleSearch:
         groups = query.groups(found)
         kept = [group[0] for group in groups.values()] if groups else found
 
-        def page(start: int, stop: int) -> list[dict[str, Any]]:
-            return [query.dressed(art, self._row(version, art), groups) for art in kept[start:stop]]
+        def page(start: int, stop: int) -> list[orjson.Fragment]:
+            return [self._row(version, art, query.additions(art, groups)) for art in kept[start:stop]]
 
         return Found(len(kept), query.understood, page, kept)
 
@@ -112,10 +115,12 @@ class ArticleSearch:
             self._texts[article.id] = f"{article.telling.title} {article.telling.text}".casefold()
         return self._texts[article.id]
 
-    def _row(self, version: str, article: Article) -> dict[str, Any]:
-        key = (version, article.id)
-        if key not in self._rendered:
-            self._rendered[key] = rows.v2_row(article) if version == "v2" else rows.v3_row(article)
+    def _row(self, version: str, article: Article, extra: dict[str, Any]) -> orjson.Fragment:
+        """Render an article once for each set of things that came with it."""
+        key = (version, article.id, *extra)
+        if "duplicate_count" in extra or key not in self._rendered:
+            row = rows.v2_row(article) if version == "v2" else rows.v3_row(article)
+            self._rendered[key] = orjson.Fragment(orjson.dumps(row | extra))
         return self._rendered[key]
 
 
@@ -219,8 +224,8 @@ class Query:
                 grouped.setdefault(f"{article.telling.story} {article.telling.title}", []).append(article)
         return grouped
 
-    def dressed(self, article: Article, row: dict[str, Any], groups: Mapping[str, Sequence[Article]]) -> dict[str, Any]:
-        """Add what comes only on request."""
+    def additions(self, article: Article, groups: Mapping[str, Sequence[Article]]) -> dict[str, Any]:
+        """Give what comes only on request."""
         extra: dict[str, Any] = {}
         if self._by_parse:
             extra["parse_date"] = article.parsed.strftime(rows.PLAIN)
@@ -236,7 +241,7 @@ class Query:
                 "news_domain_type": "Original Content",
                 "news_type": "Crypto News",
             }
-        return row | extra if extra else row
+        return extra
 
 
 def _listed(value: object) -> frozenset[str]:

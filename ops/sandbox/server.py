@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from email.utils import format_datetime
 
 from aiohttp import web
 
 from ops.sandbox import faults
-from ops.sandbox.answers import CLOUDFLARE, Answer, Ask, html
+from ops.sandbox.answers import CLOUDFLARE, Answer, Api, Ask, html
 from ops.sandbox.clock import Clock
 from ops.sandbox.config import SandboxConfig
 from ops.sandbox.control import add_control_routes
@@ -20,7 +19,6 @@ from ops.sandbox.faults import INSTEAD, SPOILING, Fault, struck
 from ops.sandbox.state import STATE, State
 
 PROVIDER_PATH = "/{provider:cryptopanic|newscatcher|nansen}{path:/.*}"
-NEWS = ("cryptopanic", "newscatcher")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +55,40 @@ async def running_sandbox(
         await runner.cleanup()
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call on its way: what was asked, which faults strike it, how many others were being answered."""
+
+    state: State
+    name: str
+    ask: Ask
+    hit: dict[str, Fault]
+    in_flight: int
+
+    def struck_by(self, kind: str) -> Fault | None:
+        """Give the fault of this kind that strikes the call, and count it."""
+        if kind in self.hit:
+            self.state.counts.fault(self.name, kind)
+        return self.hit.get(kind)
+
+
 async def handle(request: web.Request) -> web.StreamResponse:
     """Answer one call to a provider."""
-    state = request.app[STATE]
-    name = request.match_info["provider"]
-    number = state.next_call(name)
+    state, name = request.app[STATE], request.match_info["provider"]
     meter = state.meters[name]
     body = await request.read()
-    ask = _ask(request, name, body, number, state.clock.now())
-    hit = struck(state.faults, state.config.seed, name, number)
-    meter_full = meter.in_flight  # before this call takes its own place
+    ask = _ask(request, name, body, state)
+    call = Call(state, name, ask, struck(state.faults, state.config.seed, name, ask.number), meter.in_flight)
     meter.in_flight += 1
     try:
-        state.grow_if_due(name, hit, ask.now)
-        await _wait(state, name, hit)
-        answer = _answered(state, name, ask, hit, meter_full)
-        return await _send(request, state, name, ask, answer, hit)
+        state.grow_if_due(name, call.hit, ask.now)
+        await _wait(call)
+        return await _send(request, call, _answered(call))
     finally:
         meter.in_flight -= 1
 
 
-def _ask(request: web.Request, name: str, body: bytes, number: int, now: datetime) -> Ask:
+def _ask(request: web.Request, name: str, body: bytes, state: State) -> Ask:
     return Ask(
         method=request.method,
         path=request.match_info["path"],
@@ -85,56 +96,58 @@ def _ask(request: web.Request, name: str, body: bytes, number: int, now: datetim
         headers={key.lower(): value for key, value in request.headers.items()},
         body=body,
         base=f"{request.scheme}://{request.host}/{name}",
-        now=now,
-        number=number,
+        now=state.clock.now(),
+        number=state.next_call(name),
     )
 
 
-async def _wait(state: State, name: str, hit: dict[str, Fault]) -> None:
-    if slow := hit.get("slow"):
-        state.counts.fault(name, "slow")
+async def _wait(call: Call) -> None:
+    if slow := call.struck_by("slow"):
         await asyncio.sleep(slow.option("ms") / 1000)
-    if hang := hit.get("hang"):
-        state.counts.fault(name, "hang")
+    if hang := call.struck_by("hang"):
         await asyncio.sleep(hang.option("limit_s"))
 
 
-def _answered(state: State, name: str, ask: Ask, hit: dict[str, Fault], in_flight: int) -> Answer:
-    api = state.apis[name]
+def _answered(call: Call) -> Answer:
+    api, meter, ask = call.state.apis[call.name], call.state.meters[call.name], call.ask
     if missing := api.route(ask):
         return missing
-    for kind in INSTEAD:
-        if fault := hit.get(kind):
-            state.counts.fault(name, kind)
-            if kind == "html":
-                return html(fault.option("status"), CLOUDFLARE)
-            return api.refusal(kind, ask, f"second:{fault.option('retry_after')}" if kind == "429" else "")
-    if refused := state.meters[name].refusal(api.token(ask), ask.now, api.cost(ask), in_flight):
+    if replaced := _instead(call, api):
+        return replaced
+    if refused := meter.refusal(api.token(ask), ask.now, api.cost(ask), call.in_flight):
         return api.refusal(refused[0], ask, refused[1])
     answer = api.answer(ask)
     if answer.status == 200:
-        state.meters[name].charge(answer.cost, ask.now)
-        _disturb(state, name, ask, answer, hit)
+        meter.charge(answer.cost, ask.now)
+        _disturb(call, answer)
     return answer
 
 
-def _disturb(state: State, name: str, ask: Ask, answer: Answer, hit: dict[str, Fault]) -> None:
+def _instead(call: Call, api: Api) -> Answer | None:
+    for kind in INSTEAD:
+        if fault := call.struck_by(kind):
+            if kind == "html":
+                return html(fault.option("status"), CLOUDFLARE)
+            return api.refusal(kind, call.ask, f"second:{fault.option('retry_after')}" if kind == "429" else "")
+    return None
+
+
+def _disturb(call: Call, answer: Answer) -> None:
     """Reorder or repeat the rows of a good answer."""
     if answer.rows is None:
         return
     for kind, change in (("repeated", faults.repeated), ("reordered", faults.reordered)):
-        if kind in hit:
-            state.counts.fault(name, kind)
-            answer.payload[answer.rows] = change(answer.payload[answer.rows], state.config.seed, ask.number)
+        if call.struck_by(kind):
+            answer.payload[answer.rows] = change(answer.payload[answer.rows], call.state.config.seed, call.ask.number)
 
 
-async def _send(
-    request: web.Request, state: State, name: str, ask: Ask, answer: Answer, hit: dict[str, Fault]
-) -> web.StreamResponse:
+async def _send(request: web.Request, call: Call, answer: Answer) -> web.StreamResponse:
     body = answer.rendered()
-    spoiling = next((kind for kind in SPOILING if kind in hit), None) if answer.status == 200 else None
-    headers = {**answer.headers, "Date": format_datetime(answer.at or ask.now, usegmt=True)}
-    state.answered(name, ask, answer, spoiled=spoiling is not None)
+    spoiling = next((kind for kind in SPOILING if kind in call.hit), None) if answer.status == 200 else None
+    headers = {**answer.headers, "Date": format_datetime(answer.at or call.ask.now, usegmt=True)}
+    call.state.answered(call.name, call.ask, answer, spoiled=spoiling is not None)
+    if spoiling:
+        call.struck_by(spoiling)
     if spoiling == "cut":
         return await _cut(request, body, headers)
     if spoiling == "truncated":

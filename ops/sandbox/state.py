@@ -17,6 +17,7 @@ from ops.sandbox.counts import Counts
 from ops.sandbox.faults import PROVIDERS, Fault
 from ops.sandbox.keys import SNAPSHOTS
 from ops.sandbox.meter import Meter
+from ops.sandbox.recorded import Recordings
 from ops.sandbox.universe import Universe
 
 NEWS = ("cryptopanic", "newscatcher")
@@ -44,7 +45,12 @@ class State:
     def opened(cls, config: SandboxConfig, clock: Clock) -> State:
         """Invent the universe, or read the recordings."""
         meters = {name: Meter(config.allowance(name)) for name in PROVIDERS}
-        world: World = Universe(config, clock.now(), meters)
+        world: World
+        if config.recorded is None:
+            world = Universe(config, clock.now(), meters)
+        else:
+            world = Recordings.opened(config.recorded, meters)
+            clock = Clock(config.now or world.moment)
         return cls(config=config, clock=clock, world=world, meters=meters, faults=config.faults)
 
     def next_call(self, provider: str) -> int:
@@ -64,9 +70,11 @@ class State:
     def answered(self, provider: str, ask: Ask, answer: Answer, *, spoiled: bool) -> None:
         """Count an answer; a good one promises the keys of its rows."""
         self.counts.answered(provider, ask.path, answer, spoiled=spoiled)
-        if spoiled and answer.status == 200:
-            self.counts.fault(provider, "spoiled")
-        if answer.status == 200 and not spoiled and answer.keys:
+        if answer.status != 200 or spoiled:
+            return
+        if answer.when_sent:
+            answer.when_sent()
+        if answer.keys:
             self._promised.update(dict.fromkeys(answer.keys))
             if answer.endpoint in SNAPSHOTS:
                 at = stamp(answer.at or ask.now)

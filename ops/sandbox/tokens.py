@@ -76,9 +76,14 @@ def digits(value: float, restated: bool = False) -> float:
     return math.nextafter(rounded, math.inf) if restated else rounded
 
 
+def tick(now: datetime) -> int:
+    """Number the five minutes in which a snapshot stands still."""
+    return int(now.timestamp()) // 300
+
+
 def drift(seed: int, endpoint: str, now: datetime) -> float:
     """Give the factor by which all values of a snapshot stand at this five minutes."""
-    return 1 + 0.1 * fraction(seed, "drift", endpoint, int(now.timestamp()) // 300)
+    return 1 + 0.1 * fraction(seed, "drift", endpoint, tick(now))
 
 
 def netflow_row(token: Token, now: datetime) -> dict[str, Any]:
@@ -128,7 +133,7 @@ def historical_row(token: Token, day: date, labels: tuple[str, ...], restated: b
     """Give one row of smart-money/historical-holdings; a finished day is restated in the last digit at most."""
     held = labels or tuple(label for label in words.LABELS if token.unit("held", label) < 0.6) or words.LABELS[:1]
     position = _position(token, 1.0, day, *labels)
-    position["value_usd"] = digits(position["value_usd"], restated)
+    value = position["value_usd"]
     return {
         "date": day.isoformat(),
         "chain": token.chain,
@@ -136,8 +141,9 @@ def historical_row(token: Token, day: date, labels: tuple[str, ...], restated: b
         "token_symbol": token.symbol,
         "token_sectors": list(token.sectors),
         "smart_money_labels": list(held),
-        "balance": digits(position["value_usd"] / (0.01 + token.unit("price")), restated),
+        "balance": digits(value / (0.01 + token.unit("price")), restated),
         **position,
+        "value_usd": digits(value, restated),
         "token_age_days": (day - token.born).days,
         "market_cap_usd": token.market_cap(),
     }
@@ -176,10 +182,14 @@ def screener_row(token: Token, now: datetime, timeframe: str, trader_type: str) 
     }
 
 
+@lru_cache(maxsize=20_000)
 def flow_row(
-    token: Token, label: str, start: datetime, length: timedelta, now: datetime, *, first: bool, restated: bool
+    token: Token, label: str, start: datetime, length: timedelta, *, whole: bool, first: bool, restated: bool
 ) -> dict[str, Any]:
-    """Give one bucket of tgm/flows; the first one of a window has no flow, whatever the hour really had."""
+    """Give one bucket of tgm/flows; the first one of a window has no flow, whatever the hour really had.
+
+    Not to be changed by who gets it: it is remembered.
+    """
     about = ("flow", label, int(start.timestamp()))
     price, held = digits(token.unit("price") + 0.001), digits(1e5 * (1 + token.unit("held", label)))
     still = first or token.unit(*about, "still") < 0.2
@@ -189,7 +199,7 @@ def flow_row(
     return {
         "date": start.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "bucket_end": (start + length).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "is_complete": start + length <= now,
+        "is_complete": whole,
         "price_usd": price,
         "token_amount": digits(held + token.unit(*about) * 1000, restated),
         "value_usd": digits(price * held, restated),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -25,6 +25,7 @@ from ops.sandbox.posts import Post
 from ops.sandbox.search import UNRANKED, ArticleSearch
 from ops.sandbox.tokens import Token, invented_tokens
 from ops.sandbox.trades import Trade, invented_trade
+from ops.sandbox.words import CHAINS
 
 ITEMS_PER_STORY = 2.5
 """How many posts and articles one story becomes on average."""
@@ -32,6 +33,7 @@ FIRST_POST = 30_000_000
 TRADES_SPAN = timedelta(hours=20)
 FLOWS_SPAN = timedelta(hours=48)
 FLOW_TOKENS = 4
+DAYS, WEEK, ONE_DAY = timedelta(days=10), timedelta(days=7), timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Universe:
         self._articles = self._first_articles()
         self._tokens = invented_tokens(self._seed, max(40, min(1500, config.size // 10)), self._origin.date())
         self._trades = self._first_trades()
+        self._rows = ChainRows(self._seed, self._tokens, lambda: self._trades, self._origin)
         self._removed: list[str] = []
         self._seen = {post.key for post in self._visible()}
         self._meters = meters
@@ -121,11 +124,10 @@ class Universe:
         """Give the three APIs over this universe."""
         meters = self._meters
         search = ArticleSearch(lambda: self._articles, meters["newscatcher"].remaining)
-        rows = ChainRows(self._seed, self._tokens, lambda: self._trades, self._origin)
         return {
             "cryptopanic": CryptoPanic(self._seed, lambda: self._posts, self._config.reach),
             "newscatcher": NewsCatcher(search),
-            "nansen": Nansen(rows, meters["nansen"], partial(account, meters["nansen"])),
+            "nansen": Nansen(self._rows, meters["nansen"], partial(account, meters["nansen"])),
         }
 
     def grow(self, count: int, now: datetime) -> list[str]:
@@ -193,10 +195,14 @@ class Universe:
         """Keys that do not depend on the time of a poll; the server adds those that its answers promised."""
         found = {keys.trade_key(trade.row) for trade in self._trades if not trade.flaw}
         for token, label, start, end in self._flow_streams():
-            length, starts = buckets(start - HOUR, end)
-            assert length == HOUR
-            found |= {keys.flow_key(token.chain, token.address, label, stamp(at)) for at in starts[1:]}
-        return found
+            # the buckets of the window itself: whoever asks one more in front gets them all with their real values
+            _, starts = buckets(start - HOUR, end)
+            found |= {keys.flow_key(token.chain, token.address, label, stamp(at)) for at in starts}
+        return found | set(self._rows.daily_keys(self._daily(), self._origin))
+
+    def _daily(self) -> dict[str, Any]:
+        day = self._origin.date()
+        return {"chains": list(CHAINS), "date_range": {"from": str(day - DAYS), "to": str(day - ONE_DAY)}}
 
     def _chain_rejects(self) -> list[dict[str, Any]]:
         trades = [Reject("nansen", "smart-money/dex-trades", trade.flaw, None) for trade in self._trades if trade.flaw]
@@ -204,18 +210,19 @@ class Universe:
         return [reject.wire() for reject in [*trades, *([netflow] if len(self._tokens) > FLAWED_NETFLOW else [])]]
 
     def _flow_streams(self) -> list[tuple[Token, str, datetime, datetime]]:
-        end = self._origin.replace(minute=30, second=0)
-        known = [token for token in self._tokens if token.chain != "arc"][:FLOW_TOKENS]
+        end = self._origin.replace(minute=0, second=0)
+        known = [token for token in self._tokens if token.chain in CHAINS][:FLOW_TOKENS]
         labels = ("smart_money", "exchange")
         return [(token, labels[place % 2], end - FLOWS_SPAN, end) for place, token in enumerate(known)]
 
     def streams(self) -> list[dict[str, Any]]:
         """Say what a demonstration should pull."""
-        chains = ["ethereum", "solana", "base", "bnb", "arbitrum"]
-        day = self._origin.date()
+        chains = list(CHAINS)
+        # under a frozen clock the last seven days of whoever asks may be other days
+        fixed = {"from": stamp(self._origin - WEEK), "to": stamp(self._origin + WEEK)} if self._config.now else {}
         found = [
             _stream("posts", "cryptopanic", "posts", {"plan": "growth/v2"}),
-            _stream("articles", "newscatcher", "search", {"api": "v3", "q": "crypto", "page_size": 100}),
+            _stream("articles", "newscatcher", "search", {"api": "v3", "q": "crypto", "page_size": 100, **fixed}),
             _stream("headlines", "newscatcher", "latest_headlines", {"api": "v3", "page_size": 100}),
             _stream("netflow", "nansen", "smart-money/netflow", {"chains": chains}),
             _stream("trades", "nansen", "smart-money/dex-trades", {"chains": chains}),
@@ -230,10 +237,7 @@ class Universe:
                 "daily-holdings",
                 "nansen",
                 "smart-money/historical-holdings",
-                {
-                    "chains": chains,
-                    "date_range": {"from": str(day - timedelta(days=10)), "to": str(day - timedelta(days=1))},
-                },
+                self._daily(),
                 "backfill",
             ),
         ]
@@ -271,6 +275,3 @@ def _post_order(post: Post) -> tuple[float, int]:
 
 def _article_order(article: Article) -> tuple[float, str]:
     return -article.published.timestamp(), article.id
-
-
-Grow = Callable[[int, datetime], list[str]]
