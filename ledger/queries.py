@@ -149,9 +149,9 @@ def _head_at(as_of: datetime) -> ColumnElement[str]:
     said, came_back = revisions.alias("said"), returns.alias("came_back")
     sightings = union_all(
         *(
-            select(table.c.fingerprint, table.c.seen_at).where(
-                table.c.item_id == revisions.c.item_id, table.c.recorded_at <= as_of
-            )
+            select(table.c.fingerprint, table.c.seen_at)
+            .where(table.c.item_id == revisions.c.item_id, table.c.recorded_at <= as_of)
+            .correlate(revisions)
             for table in (said, came_back)
         )
     ).subquery("sightings")

@@ -82,7 +82,7 @@ def _items() -> None:
         sa.Column("story_id", sa.BigInteger),
         sa.PrimaryKeyConstraint("id", name="items_pkey"),
         sa.UniqueConstraint("provider", "key", name="items_provider_key_key"),
-        sa.CheckConstraint("book IN ('glass', 'human', 'catalyst', 'exchange')", name="items_book_check"),
+        sa.CheckConstraint("book IN ('glass', 'human', 'catalyst', 'exchange')", name=op.f("items_book_check")),
         sa.ForeignKeyConstraint(["story_id"], ["stories.id"], name="items_story_id_fkey"),
     )
     op.create_index("items_story_id_idx", "items", ["story_id"], postgresql_where=sa.text("story_id IS NOT NULL"))
