@@ -173,7 +173,7 @@ def wanted(row: Row, body: Mapping[str, Any]) -> bool:
 
 def _passes(row: Row, name: str, rule: Any) -> bool:
     if isinstance(rule, Mapping) and name in row:
-        value = row[name]
+        value = _comparable(name, row[name])
         low, high = rule.get("min"), rule.get("max")
         return value is not None and (low is None or value >= low) and (high is None or value <= high)
     if name in MATCHED and rule is not None and name in row:
@@ -182,11 +182,16 @@ def _passes(row: Row, name: str, rule: Any) -> bool:
     return True
 
 
+def _comparable(name: str, value: Any) -> Any:
+    """Numbers sometimes come as texts; they sort and filter as numbers."""
+    return float(value) if name.endswith(("_usd", "_amount")) and isinstance(value, str) else value
+
+
 def ordered(rows: list[Row], order: Any) -> list[Row]:
     """Sort by the fields asked, nothing last; rows keep the list's own order where these are equal."""
     for part in reversed(order or []):
         name, down = part.get("field", ""), part.get("direction", "ASC") == "DESC"
         known = [row for row in rows if row.get(name) is not None]
         rest = [row for row in rows if row.get(name) is None]
-        rows = sorted(known, key=lambda row, by=name: row[by], reverse=down) + rest  # type: ignore[misc]
+        rows = sorted(known, key=lambda row, by=name: _comparable(by, row[by]), reverse=down) + rest  # type: ignore[misc]
     return rows

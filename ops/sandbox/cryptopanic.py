@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -165,5 +165,5 @@ def _enterprise(seed: int, found: Sequence[Post], query: Mapping[str, str]) -> S
         since = datetime.fromisoformat(query.get("last_pull", ""))
     except ValueError:
         return found
-    since = since if since.tzinfo else since.replace(tzinfo=found[0].telling.listed.tzinfo if found else None)
+    since = since if since.tzinfo else since.replace(tzinfo=UTC)
     return [post for post in found if post.telling.listed >= since]

@@ -5,7 +5,8 @@ provider), with options behind commas: ``slow=0.1,ms=250``.
 
 =========  ==================================================================================================
 429        the provider's own refusal; ``retry_after=0`` leaves the header out, where the provider sends one
-500, 503   the provider's own error body
+408        the provider's own time-out (together with ``slow`` after a wait)
+500 - 504  the provider's own error body
 html       a Cloudflare page instead of an answer; ``status`` (503)
 slow       the answer waits ``ms`` milliseconds (200)
 hang       no answer until the client leaves, at most ``limit_s`` seconds (120)
@@ -27,7 +28,7 @@ from typing import Any
 
 from ops.sandbox.chance import draw, fraction
 
-INSTEAD = ("429", "500", "503", "html")
+INSTEAD = ("408", "429", "500", "502", "503", "504", "html")
 """Kinds that answer in place of the provider: nothing is charged."""
 BEFORE = ("growing", "slow", "hang")
 ROWS = ("reordered", "repeated")

@@ -11,7 +11,7 @@ import orjson
 from ops.sandbox.answers import Answer, Ask, canonical
 from ops.sandbox.chance import hexadecimal
 from ops.sandbox.meter import Meter
-from ops.sandbox.nansen_rules import ENDPOINTS, Invalid, check, envelope, invalid_body
+from ops.sandbox.nansen_rules import ENDPOINTS, ERRORS, Invalid, check, envelope, invalid_body
 
 ROOT = "/api/v1/"
 PAGING_ONLY = ("pagination", "order_by")
@@ -98,8 +98,10 @@ class Nansen:
                 failed = self._said("query_timeout", text, own)
                 failed.headers["X-Nansen-Credits-Cost"] = str(self.cost(ask))
                 return failed
-            case "503":
-                return self._later("upstream_unavailable", "Upstream service is unavailable.", own, 10)
+            case "502" | "503" | "504" | "408":
+                status = 504 if kind == "408" else int(kind)  # a time-out has no status of its own here
+                wait = 30 if status == 504 else 10
+                return self._later("upstream_unavailable", "Upstream service is unavailable.", own, wait, status)
         scope, _, wait = detail.partition(":")
         return self._limited(own, scope or "second", wait)
 
@@ -110,11 +112,12 @@ class Nansen:
         refused.headers |= {"X-Nansen-RateLimit-Scope": scope, **self._limits()}
         return refused
 
-    def _later(self, code: str, text: str, own: str, seconds: int) -> Answer:
+    def _later(self, code: str, text: str, own: str, seconds: int, status: int | None = None) -> Answer:
         """A wait of nothing leaves the header and the field out."""
         if not seconds:
             return self._said(code, text, own, detail=text)
-        later = self._said(code, text, own, retry_after=seconds, detail=text)
+        status = status or ERRORS[code][0]
+        later = self._said(code, text, own, status=status, retry_after=seconds, detail=text)
         later.headers["Retry-After"] = str(seconds)
         return later
 

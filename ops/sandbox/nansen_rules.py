@@ -125,13 +125,33 @@ def _problems(rules: Endpoint, endpoint: str, body: Mapping[str, Any]) -> Iterat
     else:
         for name in filters.keys() - rules.filters:
             yield f"filters.{name}", "Extra inputs are not permitted", "unknown_field"
+    for name in ("chain", "token_address"):
+        if not isinstance(body.get(name, ""), str):
+            yield name, "Input should be a valid string", "invalid_field_value"
     if not isinstance(body.get("chains", []), list):
         yield "chains", "Input should be a valid list", "invalid_field_value"
+    if not all(map(_is_order, _listed(body.get("order_by")))):
+        yield "order_by", "Input should be a list of {field, direction ASC or DESC}", "invalid_field_value"
     yield from _paging_problems(body.get("pagination") or {})
     yield from _own_problems(endpoint, body)
 
 
-def _paging_problems(paging: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _is_order(part: object) -> bool:
+    return (
+        isinstance(part, Mapping)
+        and isinstance(part.get("field"), str)
+        and part.get("direction", "ASC") in {"ASC", "DESC"}
+    )
+
+
+def _paging_problems(paging: object) -> Iterator[tuple[str, str, str]]:
+    if not isinstance(paging, Mapping):
+        yield "pagination", "Input should be a valid dictionary", "invalid_field_value"
+        return
     for name in paging.keys() - {"page", "per_page"}:
         yield f"pagination.{name}", "Extra inputs are not permitted", "unknown_field"
     for name in ("page", "per_page"):

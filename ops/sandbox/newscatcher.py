@@ -40,7 +40,10 @@ REFUSALS = {
     "concurrency": (429, "Max API requests concurrency reached"),
     "429": (429, "Max API requests concurrency reached"),
     "quota": (403, "Monthly API calls limit reached"),
+    "408": (408, "Request timed out after 30 seconds"),
+    "502": (502, "Bad gateway"),
     "503": (503, "Service temporarily unavailable"),
+    "504": (504, "Gateway time-out"),
 }
 CAP = 10_000
 """One query reaches at most this many articles; exactly this figure means "at least"."""

@@ -19,6 +19,8 @@ from ops.sandbox.when import moment
 
 HISTORY = timedelta(days=400)
 UNRANKED = 999_999
+REMEMBERED = 256
+"""Queries whose articles are kept in memory."""
 SORTS = ("relevancy", "date", "rank")
 PRECISIONS = ("full", "timezone unknown", "date")
 HOURS = {"day": "%Y-%m-%d 00:00:00", "hour": "%Y-%m-%d %H:00:00", "month": "%Y-%m-01 00:00:00"}
@@ -78,6 +80,7 @@ class ArticleSearch:
         self._source = source
         self._remaining = remaining
         self._texts: dict[str, str] = {}
+        self._told: dict[tuple[int, str], list[Article]] = {}
         self._found: OrderedDict[tuple[int, str], list[Article]] = OrderedDict()
         self._rendered: dict[tuple[str, ...], orjson.Fragment] = {}
 
@@ -99,8 +102,9 @@ class ArticleSearch:
         everything = self._source()
         key = (len(everything), canonical({"v": version, "e": endpoint, **query.understood}))
         if (found := self._found.get(key)) is None:
-            found = self._found[key] = query.order([art for art in everything if query.keeps(art, self._text(art))])
-            if len(self._found) > 256:
+            told = self._telling(query, everything)
+            found = self._found[key] = query.order([article for article in told if query.keeps(article)])
+            if len(self._found) > REMEMBERED:
                 self._found.popitem(last=False)
         groups = query.groups(found)
         kept = [group[0] for group in groups.values()] if groups else found
@@ -109,6 +113,15 @@ class ArticleSearch:
             return [self._row(version, art, query.additions(art, groups)) for art in kept[start:stop]]
 
         return Found(len(kept), query.understood, page, kept)
+
+    def _telling(self, query: Query, everything: Sequence[Article]) -> list[Article]:
+        """Find the articles whose text fits; windows move on with the clock, queries stay the same."""
+        key = (len(everything), query.text)
+        if key not in self._told:
+            if len(self._told) >= REMEMBERED:
+                self._told.clear()
+            self._told[key] = [article for article in everything if query.matches(self._text(article))]
+        return self._told[key]
 
     def _text(self, article: Article) -> str:
         if article.id not in self._texts:
@@ -133,7 +146,8 @@ class Query:
         self._params = params
         low, high = ("from_", "to_") if self._v3 else ("from", "to")
         self.start, self.end = self._window(now, low, high)
-        self._matches = self._compiled()
+        self.text = str(params.get("q") or "").strip() if endpoint in {"search", "aggregation_count"} else ""
+        self.matches = self._compiled()
         self._by_parse = self._flag("by_parse_date")
         self._sort = str(params.get("sort_by", "relevancy" if endpoint == "search" else "date"))
         if self._sort not in SORTS:
@@ -145,6 +159,7 @@ class Query:
         if self._lists["published_date_precision"] - set(PRECISIONS):
             raise BadParameter("Invalid published_date_precision")
         self._ranked_only = self._flag("ranked_only", default=endpoint in {"search", "latest_headlines"})
+        self._ranks = (self._rank("from_rank", 1), self._rank("to_rank", UNRANKED))
         self.understood = {
             **{name: value for name, value in params.items() if name not in {"page", "page_size"}},
             low: self.start.strftime("%Y-%m-%dT%H:%M:%S"),
@@ -155,6 +170,12 @@ class Query:
 
     def _flag(self, name: str, *, default: bool = False) -> bool:
         return str(self._params.get(name, default)).strip().lower() in {"true", "1", "yes"}
+
+    def _rank(self, name: str, default: int) -> int:
+        text = str(self._params.get(name) or default)
+        if not text.isdigit() or not 1 <= int(text) <= UNRANKED:
+            raise BadParameter(f"{name}: ensure this value is a whole number from 1 to {UNRANKED}")
+        return int(text)
 
     def _window(self, now: datetime, low: str, high: str) -> tuple[datetime, datetime]:
         since = str(self._params.get("when", "7d")) if self._endpoint == "latest_headlines" else None
@@ -171,21 +192,20 @@ class Query:
     def _compiled(self) -> Callable[[str], bool]:
         if self._endpoint not in {"search", "aggregation_count"}:
             return lambda _text: True
-        if not (query := str(self._params.get("q") or "").strip()):
+        if not self.text:
             raise BadParameter("q: field required")
         try:
-            return compiled(query)
+            return compiled(self.text)
         except InvalidQuery as wrong:
             raise BadParameter(str(wrong)) from None
 
-    def keeps(self, article: Article, text: str) -> bool:
+    def keeps(self, article: Article) -> bool:
         """Say whether the article is part of the answer."""
         at = article.parsed if self._by_parse else article.published
         return (
             self.start <= at <= self.end
             and not (self._ranked_only and article.telling.outlet.rank == UNRANKED)
             and self._listed(article)
-            and self._matches(text)
         )
 
     def _listed(self, article: Article) -> bool:
@@ -201,7 +221,7 @@ class Query:
             and (not wanted["ids"] or article.id in wanted["ids"])
             and (not wanted["links"] or telling.link in wanted["links"])
             and (not wanted["published_date_precision"] or article.precision in wanted["published_date_precision"])
-            and int(self._params.get("from_rank") or 1) <= outlet.rank <= int(self._params.get("to_rank") or UNRANKED)
+            and self._ranks[0] <= outlet.rank <= self._ranks[1]
             and (self._v3 or topic is None or rows.topic(article) == topic)
         )
 

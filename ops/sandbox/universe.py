@@ -132,21 +132,24 @@ class Universe:
 
     def grow(self, count: int, now: datetime) -> list[str]:
         """Add stories to the top: each one post, one article and one trade."""
-        added = []
+        added: list[str] = []
         for _ in range(count):
-            number = self._stories + self._grown
-            self._grown += 1
-            telling = news.fresh_telling(self._seed, number, now)
-            post = Post(FIRST_POST + 10_000_000 + self._grown, telling)
-            article = self._article(telling)
-            trade = self._trade(10_000_000 + self._grown, now - timedelta(seconds=30), flawless=True)
-            self._tellings = [*self._tellings, telling]
-            self._posts = sorted([post, *self._posts], key=_post_order)
-            self._articles = sorted([article, *self._articles], key=_article_order)
-            self._trades = [trade, *self._trades]
-            added += [post.key, f"articles:{article.id}", keys.trade_key(trade.row)]
+            added += self._grow_one(now)
+        self._posts.sort(key=_post_order)
+        self._articles.sort(key=_article_order)
         self._seen |= {post.key for post in self._visible()}
         return added
+
+    def _grow_one(self, now: datetime) -> list[str]:
+        number = self._stories + self._grown
+        self._grown += 1
+        telling = news.fresh_telling(self._seed, number, now)
+        post, article = Post(FIRST_POST + 10_000_000 + self._grown, telling), self._article(telling)
+        trade = self._trade(10_000_000 + self._grown, now - timedelta(seconds=30), flawless=True)
+        self._posts.append(post)
+        self._articles.append(article)
+        self._trades.insert(0, trade)
+        return [post.key, f"articles:{article.id}", keys.trade_key(trade.row)]
 
     def remove(self, count: int) -> list[str]:
         """Take posts off the list, from its middle: deletions happen."""
@@ -155,6 +158,7 @@ class Universe:
         removed = [post.key for post in gone]
         self._posts = [post for post in self._posts if post not in gone]
         self._removed += removed
+        self._seen |= {post.key for post in self._visible()}
         return removed
 
     def invented(self) -> Invented:
@@ -168,7 +172,7 @@ class Universe:
         ranked = [art for art in self._articles if art.telling.outlet.rank != UNRANKED]
         return {
             "cryptopanic": {
-                "keys": sorted(self._seen - flawed),
+                "keys": sorted(self._seen - flawed - set(self._removed)),
                 "keys_enterprise": sorted(everything),
                 "removed": self._removed,
                 "rejects": [
