@@ -25,12 +25,16 @@ FOLDERS = ("unit", "contract", "integration", "chaos", "load", "benchmarks")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test is marked by the folder it lies in: ``-m "not chaos"``."""
-    root = Path(__file__).parent
+    """A test is marked by the folder it lies in (``-m "not chaos"``), and the quick folders go first."""
     for item in items:
-        folder = item.path.relative_to(root).parts[0]
-        if folder in FOLDERS:
+        if (folder := folder_of(item)) in FOLDERS:
             item.add_marker(folder)
+    items.sort(key=lambda item: FOLDERS.index(folder_of(item)) if folder_of(item) in FOLDERS else -1)
+
+
+def folder_of(item: pytest.Item) -> str:
+    """The folder right under ``tests``, or the file's name where it lies there itself."""
+    return item.path.relative_to(Path(__file__).parent).parts[0]
 
 
 def pytest_configure(config: pytest.Config) -> None:
