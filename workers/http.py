@@ -31,7 +31,10 @@ USER_AGENT = "sluice/0.1"  # a library's default name is refused by CryptoPanic'
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A 200, redacted and otherwise as it came.  ``date`` is the server's own clock; ``seconds`` how long it took."""
+    """A 200, redacted and otherwise as it came; header names in lower case.
+
+    ``date`` is the server's own clock, ``seconds`` how long the answer took.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -113,7 +116,9 @@ class Fetcher:
             raise RetryLater(f"{provider.name}: the answer was cut off or could not be decompressed") from None
         except (aiohttp.ClientError, OSError) as error:
             raise RetryLater(f"{provider.name}: no answer from {url.host} ({type(error).__name__})") from None
-        headers = {name: redact(value.encode("utf-8", "replace")).decode() for name, value in raw_headers.items()}
+        headers = {
+            name.lower(): redact(value.encode("utf-8", "replace")).decode() for name, value in raw_headers.items()
+        }
         body = redact(raw)
         if status != 200:
             refusal = provider.error(status, headers, body)
