@@ -84,7 +84,8 @@ def test_a_backfill_filters_on_the_published_date() -> None:
 
 
 def test_a_fixed_window_wins_and_a_plain_end_date_includes_its_day() -> None:
-    body = sent(pull(**{"from": "2026-01-01", "to": "2026-01-31"}))
+    window: dict[str, Any] = {"from": "2026-01-01", "to": "2026-01-31"}
+    body = sent(pull(**window))
     assert (body["from_"], body["to_"]) == ("2026-01-01T00:00:00", "2026-01-31T23:59:59")
     assert "by_parse_date" not in body
     assert not {"from", "to", "api"} & set(body)
