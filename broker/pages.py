@@ -27,14 +27,17 @@ class LostLeaseError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class NewPage:
-    """An answer as it is kept: ``body`` redacted, ``request`` without token, ``cost`` in the budget's unit."""
+    """An answer as it is kept: ``body`` redacted, ``request`` without token, ``cost`` in the budget's unit.
+
+    ``fetched_at`` is our clock, ``answered_at`` the provider's (its ``Date``): what an answer says was true then.
+    """
 
     provider: str
     dataset: str
     request: Mapping[str, Any]
     body: bytes
     fetched_at: datetime
-    polled_at: datetime
+    answered_at: datetime
     cost: int
 
 
@@ -104,7 +107,7 @@ async def land(conn: AsyncConnection, job: Claimed, page: NewPage, *, now: datet
             "body": zstandard.compress(page.body),
             "body_bytes": len(page.body),
             "fetched_at": page.fetched_at,
-            "polled_at": page.polled_at,
+            "answered_at": page.answered_at,
             "cost": page.cost,
             "now": now,
         },
@@ -151,12 +154,12 @@ async def decide(conn: AsyncConnection, decisions: Sequence[Decision], *, now: d
 
 
 async def lock_landed(conn: AsyncConnection, wanted: Sequence[UUID]) -> dict[UUID, datetime]:
-    """Take the row locks of those pages that still wait to be posted; give their ``fetched_at``."""
+    """Take the row locks of those pages that still wait to be posted; give their ``answered_at``."""
     rows = await conn.execute(
-        text("SELECT id, fetched_at FROM pages WHERE id = ANY(:ids) AND state = 'landed' ORDER BY id FOR UPDATE"),
+        text("SELECT id, answered_at FROM pages WHERE id = ANY(:ids) AND state = 'landed' ORDER BY id FOR UPDATE"),
         {"ids": list(wanted)},
     )
-    return {row.id: row.fetched_at for row in rows}
+    return {row.id: row.answered_at for row in rows}
 
 
 async def posted(conn: AsyncConnection, counts: Sequence[Counts], *, now: datetime) -> None:
@@ -184,13 +187,13 @@ async def bury(conn: AsyncConnection, page: UUID, *, reason: str, now: datetime)
 _LAND = text(
     """WITH mine AS (
         UPDATE jobs SET landed = want, lease_until = NULL, attempt = 0, calls = calls + 1, cost = cost + :cost,
-            polled_at = coalesce(polled_at, :polled_at), last_error = NULL
+            polled_at = coalesce(polled_at, :answered_at), last_error = NULL
         WHERE id = :id AND fence = :fence AND want = :seq AND landed < want AND state IN ('running', 'cancelled')
         RETURNING id, stream_id, cursor, polled_at)
     INSERT INTO pages (id, job_id, stream_id, seq, provider, dataset, request, cursor, body, body_bytes, fetched_at,
-        polled_at, cost, state, published_at)
+        answered_at, polled_at, cost, state, published_at)
     SELECT :page, mine.id, mine.stream_id, :seq, :provider, :dataset, CAST(:request AS jsonb), mine.cursor, :body,
-        :body_bytes, :fetched_at, mine.polled_at, :cost, 'landed', :now
+        :body_bytes, :fetched_at, :answered_at, mine.polled_at, :cost, 'landed', :now
     FROM mine"""
 )
 

@@ -107,8 +107,9 @@ pages = sa.Table(
     sa.Column("cursor", sa.Text),
     sa.Column("body", BYTEA, nullable=False),  # zstandard, redacted, otherwise as it came
     sa.Column("body_bytes", sa.Integer, nullable=False),
-    sa.Column("fetched_at", _TIME, nullable=False),
-    sa.Column("polled_at", _TIME, nullable=False),
+    sa.Column("fetched_at", _TIME, nullable=False),  # our clock, when we asked
+    sa.Column("answered_at", _TIME, nullable=False),  # the provider's clock, where it told
+    sa.Column("polled_at", _TIME, nullable=False),  # answered_at of the job's first page
     sa.Column("cost", sa.Integer, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),

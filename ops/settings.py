@@ -12,25 +12,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, cast, get_args
+from urllib.parse import urlsplit
 
-from ops.variables import BadSetting, Reader, Secret, Unit, Url
-from workers.items import Budget, Rate
+from ops.variables import BadSetting, Reader, Secret, Url
+from workers.http import token_variable
+from workers.items import Budget, Provider, Rate
+from workers.providers import load_providers
 
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 __all__ = ["BadSetting", "GatewaySettings", "ProviderSettings", "Secret", "Settings", "Url", "WorkerSettings"]
 
-# Name as in workers/providers -> the variable that holds its key, named as its owner's documentation names it.
-KEYS: Mapping[str, str] = MappingProxyType(
-    {
-        "cryptopanic": "CRYPTOPANIC_API_KEY",
-        "newscatcher": "NEWSCATCHER_API_KEY",
-        "nansen": "NANSEN_API_KEY",
-    }
-)
-# What a budget counts where it is not calls.
-UNITS: Mapping[str, Unit] = MappingProxyType({"nansen": "credits"})
 DATABASE = ("postgresql", "postgres")
 REDIS = ("redis", "rediss", "unix")
 BROKER = ("redis", "rediss", "amqp", "amqps")
@@ -102,7 +95,7 @@ class Settings:
             redis_url=read.url("SLUICE_REDIS_URL", REDIS),
             broker_url=read.url("SLUICE_BROKER_URL", BROKER),
             var=Path(read.text("SLUICE_VAR") or "var").expanduser().absolute(),
-            providers=MappingProxyType({name: _provider(read, name) for name in KEYS}),
+            providers=MappingProxyType({name: _provider(read, given) for name, given in load_providers().items()}),
             worker=_worker(read),
             gateway=_gateway(read),
             log_level=cast(LogLevel, read.choice("SLUICE_LOG_LEVEL", get_args(LogLevel), "info")),
@@ -111,6 +104,18 @@ class Settings:
         )
         _check_urls(settings)
         return settings
+
+    def with_threads(self, threads: int) -> Settings:
+        """The same with so many messages in hand per worker process."""
+        return replace(self, worker=replace(self.worker, threads=threads))
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every text that must never be shown, for those who cut it out of what is."""
+        urls = (self.database_url, self.redis_url, self.broker_url)
+        passwords = (urlsplit(url.reveal()).password for url in urls if url)
+        keys = (given.key.reveal() for given in self.providers.values() if given.key)
+        signing = (self.gateway.signing_key.reveal(),) if self.gateway.signing_key else ()
+        return (*filter(None, passwords), *keys, *signing)
 
     def with_servers(self, urls: Mapping[str, str]) -> Settings:
         """The same with other servers: what ``ops.embedded`` hands over, under the names of the variables."""
@@ -138,12 +143,13 @@ def _check_urls(settings: Settings) -> None:
         raise BadSetting(f"set {' and '.join(missing)} as well, or none of the three to use the embedded servers")
 
 
-def _provider(read: Reader, name: str) -> ProviderSettings:
-    prefix = f"SLUICE_{name.upper()}"
+def _provider(read: Reader, provider: Provider) -> ProviderSettings:
+    # A provider is one file: its variables follow from its name.
+    prefix, budget = f"SLUICE_{provider.name.upper()}", provider.limits.budget
     return ProviderSettings(
-        key=read.secret(KEYS[name]),
+        key=read.secret(token_variable(provider.name)),
         url=read.http(f"{prefix}_URL"),
-        budget=read.budget(f"{prefix}_BUDGET", UNITS.get(name, "calls")),
+        budget=read.budget(f"{prefix}_BUDGET", budget.unit if budget else "calls"),
         rate=read.rate(f"{prefix}_RATE"),
     )
 

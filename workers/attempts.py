@@ -53,6 +53,9 @@ async def went_well(works: Works, attempt: Attempt, headers: Mapping[str, str]) 
     try:
         await works.limiter.succeeded(attempt.provider.name)
         await works.limiter.settle(attempt.lease, charged=charged, remaining=usage.remaining)
+        if usage.rate_remaining == 0 and usage.rate_reset_s:
+            turns = works.clock() + timedelta(seconds=usage.rate_reset_s)
+            await works.limiter.close_until(attempt.provider.name, turns, "its rate window is full")
     except LimiterUnreachable:
         log.warning("limiter_away")  # the calls table knows what was spent
 

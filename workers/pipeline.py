@@ -135,8 +135,7 @@ class Pipeline:
             request=request_row(attempt.request),
             body=answer.body,
             fetched_at=attempt.asked_at,
-            # The provider's own time of the poll, unless its clock runs ahead of ours.
-            polled_at=min(answer.date or attempt.asked_at, now),
+            answered_at=min(answer.date or attempt.asked_at, now),  # its clock may run ahead of ours
             cost=cost,
         )
         call = Call(name, new.dataset, job.id, attempt.asked_at, answer.status, "landed", cost, answer.seconds)
@@ -293,8 +292,8 @@ class Pipeline:
         now = self.works.clock()
 
         async def post(conn: AsyncConnection) -> None:
-            fetched = await pages.lock_landed(conn, [page for page, _ in ready])
-            postings = [Posting(page, fetched[page], items) for page, items in dict(ready).items() if page in fetched]
+            answered = await pages.lock_landed(conn, [page for page, _ in ready])
+            postings = [Posting(page, answered[page], items) for page, items in dict(ready).items() if page in answered]
             posted = await store.post(conn, postings, now=now)
             counts = [Counts(p.page, c.new, c.amended, c.observed) for p, c in zip(postings, posted, strict=True)]
             await pages.posted(conn, counts, now=now)

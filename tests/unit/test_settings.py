@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.settings import KEYS, BadSetting, Secret, Settings, Url
+from ops.settings import BadSetting, Secret, Settings, Url
 from workers.items import Budget, Rate
 
 THREE = {
@@ -42,7 +42,7 @@ def test_two_urls_of_three_are_refused_by_the_name_of_the_third(absent: str) -> 
         Settings.from_env({name: url for name, url in THREE.items() if name != absent})
 
 
-@pytest.mark.parametrize("name", KEYS.values())
+@pytest.mark.parametrize("name", ["CRYPTOPANIC_API_KEY", "NEWSCATCHER_API_KEY", "NANSEN_API_KEY"])
 def test_a_key_never_shows_more_than_its_last_four_characters(name: str) -> None:
     settings = Settings.from_env({name: KEY} | THREE)
     for shown in (repr(settings), str(settings), f"{settings}"):

@@ -9,6 +9,7 @@ window that holds more is cut into shorter ones (``newscatcher_window.py``), new
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -36,6 +37,7 @@ from workers.providers.newscatcher_params import HEADLINES, PAGE_SIZE, SEARCH
 from workers.providers.newscatcher_window import REACHABLE, Cursor, Window, headline_span, window_of
 
 NAME = "newscatcher"
+_KEY = re.compile(r"\b(?:api[ _-]?)?key\b")
 _EXPECTED = ("domain_url", "content", "language", "published_date_precision")
 _OVERLAP = timedelta(hours=1)
 
@@ -90,7 +92,7 @@ class NewsCatcher:
         if refusals.says_quota(body):
             return refusals.by_status(NAME, status, headers, body)
         spoken = refusals.words(body).lower()
-        if status == 401 or (status == 400 and "key" in spoken):
+        if status == 401 or (status == 400 and _KEY.search(spoken)):
             return Misconfigured(f"{NAME} answered {status}: the key is missing or not valid")
         if status == 403 and "date range" in spoken:
             return Refused(f"{NAME} answered 403: {refusals.words(body)}")

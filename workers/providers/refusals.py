@@ -18,8 +18,10 @@ from workers.items import Malformed, Misconfigured, NotThere, ProviderError, Quo
 
 WORDS_MAX = 200
 _QUOTA = re.compile(
-    r"quota|insufficient[ _]credits|out of credits|(?:monthly|weekly|daily|plan)\W+(?:api\W+)?(?:calls?\W+)?limit"
-    r"|limit of \d+ (?:api )?calls",
+    r"quota\W+(?:\w+\W+){0,3}(?:exceed|used|reach|exhaust)"
+    r"|(?:exceed|exhaust|reach|used)\w*\W+(?:\w+\W+){0,3}quota"
+    r"|insufficient[ _]credits|out of credits"
+    r"|(?:monthly|weekly|daily|plan)\W+(?:api\W+)?(?:calls?\W+)?limit",
     re.IGNORECASE,
 )
 _RATE = re.compile(r"thrott|too many|rate.?limit|slow down|per second|concurren", re.IGNORECASE)

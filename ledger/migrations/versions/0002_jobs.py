@@ -128,6 +128,7 @@ _STATEMENTS = (
         body BYTEA NOT NULL,
         body_bytes INTEGER NOT NULL,
         fetched_at TIMESTAMP WITH TIME ZONE NOT NULL,
+        answered_at TIMESTAMP WITH TIME ZONE NOT NULL,
         polled_at TIMESTAMP WITH TIME ZONE NOT NULL,
         cost INTEGER NOT NULL,
         state TEXT NOT NULL,

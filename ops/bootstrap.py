@@ -1,0 +1,131 @@
+"""Open everything that must be opened, on the loop that will use it, and close it in reverse."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from broker import providers as provider_rows
+from broker.limiter import open_limiter
+from broker.messages import queues
+from broker.producer import Producer, open_producer
+from ledger.engine import open_ledger
+from ops.settings import ProviderSettings, Settings, Url
+from workers.dispatch import Dispatcher
+from workers.http import Fetcher, token_variable
+from workers.items import Limits, Provider
+from workers.pipeline import Pipeline
+from workers.providers import load_providers
+from workers.works import Policy, Works, heartbeat, utc_now
+
+
+def server(url: Url | None) -> str:
+    """Give the address of a server that must be known by now: set, or started by ``ops.embedded``."""
+    assert url is not None, "with_servers() comes before opening"
+    return url.reveal()
+
+
+def configured_providers(settings: Settings) -> dict[str, Provider]:
+    """Load the providers, with the limits that were set instead of their own."""
+    return {name: _with_limits(provider, settings.providers.get(name)) for name, provider in load_providers().items()}
+
+
+@asynccontextmanager
+async def open_database(settings: Settings, *, name: str, pool_size: int = 5) -> AsyncIterator[AsyncEngine]:
+    """Open the ledger's database."""
+    async with open_ledger(server(settings.database_url), application_name=name, pool_size=pool_size) as database:
+        yield database
+
+
+@asynccontextmanager
+async def open_hints(settings: Settings, providers: Mapping[str, Provider]) -> AsyncIterator[Producer]:
+    """Open a producer for all queues."""
+    async with open_producer(server(settings.broker_url), queues(sorted(providers))) as producer:
+        yield producer
+
+
+@asynccontextmanager
+async def open_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
+    """Open what a worker process works with.  Providers without a key stand as disabled, with the reason."""
+    providers = configured_providers(settings)
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(settings, name=f"sluice worker {name}", pool_size=8))
+
+        async def spent_since(provider: str, since: datetime) -> int:
+            async with database.begin() as conn:
+                return await provider_rows.spent_since(conn, provider, since)
+
+        limits = {name: provider.limits for name, provider in providers.items()}
+        keys = {name: given.key.reveal() for name, given in settings.providers.items() if given.key}
+        bases = {name: given.url for name, given in settings.providers.items() if given.url}
+        fetcher = Fetcher(keys, bases=bases, connections_max=max(64, settings.worker.threads))
+        works = Works(
+            name=name,
+            database=database,
+            producer=await stack.enter_async_context(open_hints(settings, providers)),
+            limiter=await stack.enter_async_context(open_limiter(server(settings.redis_url), limits, spent_since)),
+            fetcher=await stack.enter_async_context(fetcher),
+            providers=providers,
+            policy=Policy(timedelta(seconds=settings.worker.lease_s), attempts_max=settings.worker.max_attempts),
+        )
+        await stand_by_keys(database, fetcher, providers)
+        await stack.enter_async_context(heartbeat(works))
+        yield Pipeline(works)
+
+
+async def stand_by_keys(database: AsyncEngine, fetcher: Fetcher, providers: Mapping[str, Provider]) -> None:
+    """Disable the providers that have no key; a start with a key is a new chance for one that was disabled."""
+    now = utc_now()
+    async with database.begin() as conn:
+        for name in sorted(providers):
+            stands = await provider_rows.standing(conn, name)
+            if not fetcher.has_token(name):
+                reason = f"set {token_variable(name)} and start the workers again"
+                await provider_rows.stand(conn, name, "disabled", reason=reason, now=now)
+            elif stands.state == "disabled":
+                await provider_rows.stand(conn, name, "ok", reason=None, now=now)
+
+
+@asynccontextmanager
+async def open_dispatcher(settings: Settings) -> AsyncIterator[Dispatcher]:
+    """Open what a dispatcher works with."""
+    providers = configured_providers(settings)
+    async with (
+        open_database(settings, name="sluice dispatch", pool_size=3) as database,
+        open_hints(settings, providers) as producer,
+    ):
+        yield Dispatcher(
+            database=database,
+            producer=producer,
+            queues=queues(sorted(providers)),
+            clock=utc_now,
+            lost_after=timedelta(seconds=settings.worker.lost_after_s),
+        )
+
+
+def _with_limits(provider: Provider, given: ProviderSettings | None) -> Provider:
+    if given is None or (given.budget is None and given.rate is None):
+        return provider
+    limits: Limits = provider.limits
+    if given.budget is not None:
+        limits = replace(limits, budget=given.budget)
+    if given.rate is not None:
+        limits = replace(limits, rates=(given.rate,))
+    return _Limited(provider, limits)
+
+
+class _Limited:
+    """A provider with other limits than its own; everything else is the provider's."""
+
+    def __init__(self, provider: Provider, limits: Limits) -> None:
+        self.name, self.apis, self.datasets = provider.name, provider.apis, provider.datasets
+        self.limits = limits
+        self.request, self.parse = provider.request, provider.parse
+        self.error, self.usage = provider.error, provider.usage

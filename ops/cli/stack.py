@@ -1,0 +1,71 @@
+"""Commands that run everything: demo."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from ops import demo as main_job
+from ops import log
+from ops.embedded.stack import BrokerName
+from ops.settings import BadSetting, Settings
+
+
+@click.command()
+@click.option("--recorded", type=click.Path(path_type=Path), help="Serve recorded answers from this folder instead.")
+@click.option("--fresh", is_flag=True, help="Begin with an empty ledger.")
+@click.option("--broker", type=click.Choice(["redis", "rabbitmq"]), default="redis", show_default=True)
+@click.option("--json", "only_json", is_flag=True, help="Print the last line of JSON only.")
+def demo(recorded: Path | None, fresh: bool, broker: BrokerName, only_json: bool) -> None:
+    """Run the main job over three providers, end to end on real servers, and leave nothing running."""
+    settings = Settings.from_env()
+    log.configure(settings)
+    if recorded is not None and not recorded.is_dir():
+        raise BadSetting(f"--recorded {recorded}: there is no such folder")
+    console = Console(stderr=True, quiet=only_json)
+    account = asyncio.run(_demo(settings, recorded, fresh, broker, console))
+    if not only_json:
+        _tell(account, Console())
+    click.echo(json.dumps(account))
+    if account["lost"] or account["trouble"]:
+        raise SystemExit(1)
+
+
+async def _demo(
+    settings: Settings, recorded: Path | None, fresh: bool, broker: BrokerName, console: Console
+) -> dict[str, Any]:
+    console.print(f"Starting PostgreSQL, {broker.title()}, a sandbox of three providers, a worker and a dispatcher ...")
+    async with main_job.open_demo(settings, recorded=recorded, fresh=fresh, broker=broker) as opened:
+        with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task("jobs", total=None)
+
+            def show(progress: main_job.Progress) -> None:
+                done = progress.ended + len(progress.waiting)
+                text = f"{progress.pages} pages posted, {progress.new} new items; jobs"
+                bar.update(task, total=progress.jobs, completed=done, description=text)
+
+            return await main_job.run(opened, show)
+
+
+def _tell(account: dict[str, Any], console: Console) -> None:
+    table = Table("provider", *(name for name in _SHOWN), title="What was asked for, and what came of it")
+    for name, counts in account["by_provider"].items():
+        table.add_row(name, *(str(counts[shown]) for shown in _SHOWN))
+    console.print(table)
+    console.print(
+        f"{account['items']} items in the ledger, {account['stories']} stories, {account['lost']} lost,"
+        f" {account['seconds']} s."
+    )
+    for line in account["trouble"]:
+        console.print(f"[bold]not done:[/] {line}", highlight=False)
+
+
+_SHOWN = ("jobs", "pages", "calls", "cost", "found", "new", "duplicate", "amended", "rejected", "skipped", "lost")
+COMMANDS = (demo,)

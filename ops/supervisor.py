@@ -1,0 +1,76 @@
+"""Child processes that stay: started by name, started again when they die, stopped by their own process id.
+
+Used by ``sluice up``, ``sluice demo`` and ``sluice worker --processes N``: one dead child must not end the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+RESTART_S, RESTART_S_MAX = 0.5, 15.0
+LONG_ENOUGH_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A ``sluice`` command to keep running, with its environment."""
+
+    name: str
+    arguments: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def kept_running(children: Sequence[Child], *, stop_s: float) -> AsyncIterator[None]:
+    """Run the children until the block ends, then ask them to stop and, after ``stop_s``, make them."""
+    stopping = asyncio.Event()
+    keepers = [asyncio.create_task(_keep(child, stopping, stop_s)) for child in children]
+    try:
+        yield
+    finally:
+        stopping.set()
+        await asyncio.gather(*keepers)
+
+
+async def _keep(child: Child, stopping: asyncio.Event, stop_s: float) -> None:
+    pause_s = RESTART_S
+    while not stopping.is_set():
+        began = asyncio.get_running_loop().time()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "ops.cli", *child.arguments, env=dict(child.environment)
+        )
+        code = await _until_exit(process, stopping, stop_s)
+        if stopping.is_set():
+            return
+        lived_s = asyncio.get_running_loop().time() - began
+        pause_s = RESTART_S if lived_s > LONG_ENOUGH_S else min(RESTART_S_MAX, pause_s * 2)
+        log.warning("child_died", child=child.name, exit=code, again_in_s=pause_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await stopping.wait()
+
+
+async def _until_exit(process: asyncio.subprocess.Process, stopping: asyncio.Event, stop_s: float) -> int:
+    exited, told = asyncio.create_task(process.wait()), asyncio.create_task(stopping.wait())
+    await asyncio.wait({exited, told}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if not exited.done():
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(stop_s):
+                await asyncio.shield(exited)
+    if not exited.done():
+        log.error("child_killed", pid=process.pid, after_s=stop_s)
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+    return await exited

@@ -1,0 +1,149 @@
+"""One worker process: Dramatiq's own worker, with guards.
+
+Its signals are ours: the first TERM or INT drains within ``drain_s``, more of them change nothing (a process group gets
+each signal twice), and whatever happens the process is gone a little after the limit.  A loop that stands still for
+``STUCK_S`` ends the process, so that a supervisor starts another.
+
+``dramatiq ops.stock:broker`` serves the same queues with Dramatiq's own command.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import dramatiq
+import structlog
+from dramatiq.asyncio import get_event_loop_thread
+from dramatiq.broker import Broker
+from dramatiq.middleware import AsyncIO, Middleware, MiddlewareError, TimeLimit
+
+from broker.connect import from_url
+from broker.messages import JOBS
+from ops.bootstrap import open_pipeline, server
+from ops.settings import Settings
+from workers.actors import register
+from workers.pipeline import Pipeline
+from workers.providers import load_providers
+
+log = structlog.get_logger(__name__)
+
+STUCK_S = 60.0
+LEAVE_AFTER_DRAIN_S = 10.0
+EXIT_STUCK = 70
+IDLE_MS = 100  # how long an idle consumer may sleep: Dramatiq asks Redis again and again
+
+
+class Services(Middleware):
+    """Opens the process's pipeline on Dramatiq's event loop when the worker boots, and closes it at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self._pipeline: Pipeline | None = None
+
+    def pipeline(self) -> Pipeline:
+        """Give the open pipeline; actors ask for it at each message."""
+        assert self._pipeline is not None, "the worker has not booted"
+        return self._pipeline
+
+    def before_worker_boot(self, broker: Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002  Dramatiq's hook
+        loop = get_event_loop_thread()
+        assert loop is not None
+        try:
+            self._pipeline = loop.run_coroutine(self._stack.enter_async_context(open_pipeline(self._settings)))
+        except Exception as error:
+            # Dramatiq goes on after any other error in a boot hook.
+            raise MiddlewareError(str(error) or type(error).__name__) from error
+
+    def after_worker_shutdown(self, broker: Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
+        loop = get_event_loop_thread()
+        if loop is not None and self._pipeline is not None:
+            loop.run_coroutine(self._stack.aclose())
+
+
+class KeepJobs(Middleware):
+    """A hint whose actor failed is done with: its row will be hinted at again.  A job that came as a message has no
+    row yet, so it goes to the dead letters, where the dispatcher finds it."""
+
+    def after_process_message(
+        self,
+        broker: Broker,  # noqa: ARG002
+        message: dramatiq.MessageProxy,
+        *,
+        result: object = None,  # noqa: ARG002
+        exception: BaseException | None = None,
+    ) -> None:
+        if exception is not None:
+            error = f"{type(exception).__name__}: {exception}"[:500]
+            log.error("message_failed", queue=message.queue_name, error=error)
+            if message.queue_name == JOBS:
+                message.fail()
+
+
+def make_broker(settings: Settings) -> Broker:
+    """Make a broker with every actor registered; nothing is connected until a worker boots."""
+    services = Services(settings)
+    # AsyncIO comes first: its loop must run before services open on it, and stop after they have closed.
+    broker = from_url(server(settings.broker_url), middleware=[TimeLimit(), services, KeepJobs()])
+    broker.add_middleware(AsyncIO(), before=Services)
+    register(broker, sorted(load_providers()), services.pipeline)
+    return broker
+
+
+def run_worker(settings: Settings) -> int:
+    """Work until told to stop; give the exit code."""
+    logging.getLogger("dramatiq").setLevel(logging.ERROR)
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
+    stop = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: stop.set())
+    broker = make_broker(settings)
+    worker = dramatiq.Worker(broker, worker_threads=settings.worker.threads, worker_timeout=IDLE_MS)
+    worker.queue_prefetch = settings.worker.threads
+    worker.start()
+    _watch_loop()
+    log.info("worker_started", threads=settings.worker.threads)
+    stop.wait()
+    log.info("worker_drains", within_s=settings.worker.drain_s)
+    _leave_within(settings.worker.drain_s + LEAVE_AFTER_DRAIN_S)
+    worker.stop(timeout=int(settings.worker.drain_s * 1000))
+    broker.close()
+    log.info("worker_stopped")
+    return 0
+
+
+def _leave_within(seconds: float) -> None:
+    def leave() -> None:
+        log.error("worker_left_work_behind", after_s=seconds)
+        os._exit(1)
+
+    timer = threading.Timer(seconds, leave)
+    timer.daemon = True
+    timer.start()
+
+
+def _watch_loop(alarm: Callable[[], None] | None = None, stuck_s: float = STUCK_S) -> None:
+    """End the process when its event loop has not turned for ``stuck_s``: a page may have caught it in a loop."""
+    thread = get_event_loop_thread()
+    assert thread is not None
+    turned = [time.monotonic()]
+
+    def note() -> None:
+        turned[0] = time.monotonic()
+
+    def watch() -> None:
+        while thread.loop.is_running():
+            thread.loop.call_soon_threadsafe(note)
+            time.sleep(1.0)
+            if time.monotonic() - turned[0] > stuck_s:
+                log.critical("loop_stuck", for_s=stuck_s)
+                (alarm or (lambda: os._exit(EXIT_STUCK)))()
+                return
+
+    threading.Thread(target=watch, name="loop watchdog", daemon=True).start()
