@@ -301,6 +301,11 @@ def test_a_v2_400_without_a_key_needs_a_person() -> None:
     assert isinstance(error(400, {"status": "error", "message": "You did not specify your API key"}), Misconfigured)
 
 
+def test_a_query_about_keywords_or_quotas_is_only_a_wrong_query() -> None:
+    assert isinstance(error(400, {"message": "Invalid keyword in q"}), Refused)
+    assert isinstance(error(422, {"message": "Invalid q: steel AND quota["}), Refused)
+
+
 def test_a_range_beyond_400_days_is_the_requests_fault_and_other_403s_the_plans() -> None:
     refusal = error(403, {"message": "Your plan request date range cannot be greater than 400 days"})
     assert isinstance(refusal, Refused)
