@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, literal, select, text, tuple_, union_all
+from sqlalchemy import ColumnElement, Row, Select, false, func, literal, select, text, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import LateralFromClause
 
@@ -132,8 +132,12 @@ def _heads(as_of: datetime | None) -> Select[Any]:
         revisions.c.recorded_at.label("told_at"),
     )
     if as_of is None:
-        return select(*columns, items.c.observed, items.c.observed_at).join_from(
-            revisions, items, (items.c.id == revisions.c.item_id) & (items.c.fingerprint == revisions.c.fingerprint)
+        # Wrapped, since the planner takes equal fingerprints for a rare accident, and would sort the whole table.
+        is_head = func.coalesce(items.c.fingerprint == revisions.c.fingerprint, false())
+        return (
+            select(*columns, items.c.observed, items.c.observed_at)
+            .join_from(revisions, items, items.c.id == revisions.c.item_id)
+            .where(is_head)
         )
     seen = _observed(as_of)
     return (

@@ -10,17 +10,17 @@ from __future__ import annotations
 from typing import LiteralString
 
 # lead: the first of its key in the call.  variant: the first of its key and fingerprint; only it carries content.
-CREATE: LiteralString = """
+PREPARE: LiteralString = """
 CREATE TEMPORARY TABLE IF NOT EXISTS posting_stage (
     n int NOT NULL, lead bool NOT NULL, variant bool NOT NULL,
     provider text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL, fingerprint text COLLATE "C" NOT NULL,
     seen_at timestamptz NOT NULL, page_id uuid NOT NULL,
     book text NOT NULL, kind text NOT NULL, happened_at timestamptz NOT NULL,
     title text, url text, coins text[], body jsonb, provisional bool NOT NULL, observed jsonb, story_id bigint
-) ON COMMIT DELETE ROWS
+) ON COMMIT DELETE ROWS;
+DELETE FROM posting_stage
 """
-
-CLEAR: LiteralString = "DELETE FROM posting_stage"
+"""Made once for a connection, empty at each commit; cleared too, for the caller who posts twice in a transaction."""
 
 COPY: LiteralString = "COPY posting_stage FROM STDIN"
 

@@ -133,8 +133,7 @@ def _rows(postings: Iterable[Posting]) -> list[_Row]:
 
 
 async def _copy(cursor: AsyncCursor[Any], rows: Sequence[_Row], told: Sequence[int | None]) -> None:
-    await cursor.execute(stage.CREATE)
-    await cursor.execute(stage.CLEAR)
+    await cursor.execute(stage.PREPARE)
     async with cursor.copy(stage.COPY) as copy:
         for row, story in zip(rows, told, strict=True):
             await copy.write_row(_staged(row, story))

@@ -74,6 +74,7 @@ stories = Table(
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("title", Text, nullable=False),
     Column("created_at", _moment(), nullable=False),
+    Index(None, "created_at", "id"),
 )
 
 story_keys = Table(

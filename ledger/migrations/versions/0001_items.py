@@ -52,6 +52,7 @@ def _stories() -> None:
         _moment("created_at"),
         sa.PrimaryKeyConstraint("id", name="stories_pkey"),
     )
+    op.create_index("stories_created_at_id_idx", "stories", ["created_at", "id"])
     op.create_table(
         "story_keys",
         _name("key"),
