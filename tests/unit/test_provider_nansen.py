@@ -285,6 +285,11 @@ def test_a_jobs_own_range_of_more_than_seven_days_comes_in_days() -> None:
     assert sent(asked)["date"] == {"from": "2026-06-29T23:59:59Z", "to": "2026-07-20T23:59:59Z"}
 
 
+def test_a_range_with_a_date_that_does_not_exist_is_refused_before_it_costs_a_credit() -> None:
+    with pytest.raises(Refused):
+        PROVIDER.request(flows(date={"from": "2026-02-31", "to": "2026-03-01"}), None)
+
+
 def test_a_bad_row_is_refused_alone_with_a_reason() -> None:
     page = json.loads(fixture("netflow.json"))
     page["data"][0]["net_flow_1h_usd"] = "many"

@@ -91,6 +91,12 @@ def test_a_fixed_window_wins_and_a_plain_end_date_includes_its_day() -> None:
     assert not {"from", "to", "api"} & set(body)
 
 
+def test_a_window_with_a_date_that_does_not_exist_is_refused_before_it_is_asked() -> None:
+    window: dict[str, Any] = {"from": "2026-02-31"}
+    with pytest.raises(Refused):
+        PROVIDER.request(pull(**window), None)
+
+
 def test_a_pull_without_a_beginning_asks_the_seven_days_the_provider_defaults_to() -> None:
     assert sent(pull(since=None))["from_"] == "2026-04-28T14:00:00"
 

@@ -49,8 +49,8 @@ def windows(pull: Pull) -> tuple[Window, ...]:
     in hours, so that a stream that was away for a fortnight does not mix its hours with days.
     """
     asked = pull.params.get("date")
-    start = reading.as_instant(asked["from"]) if asked else pull.since or pull.until - UNASKED
-    end = reading.end_of(asked["to"]) if asked else pull.until
+    start = reading.asked_start(asked["from"]) if asked else pull.since or pull.until - UNASKED
+    end = reading.asked_end(asked["to"]) if asked else pull.until
     start = min(start, end)
     if asked and end - start > HOURLY_MAX:
         return (Window(_floor(start, DAY), end, DAY),)

@@ -23,8 +23,8 @@ Window = tuple[datetime, datetime]
 def window_of(pull: Pull) -> Window:
     """Give what the pull covers: the job's own ``from`` and ``to``, else from its watermark to its fixed end."""
     start, end = pull.params.get("from"), pull.params.get("to")
-    end = reading.end_of(end) if end else pull.until
-    start = reading.as_instant(start) if start else pull.since or end - UNASKED
+    end = reading.asked_end(end) if end else pull.until
+    start = reading.asked_start(start) if start else pull.since or end - UNASKED
     return _second(min(start, end)), _second(end)
 
 

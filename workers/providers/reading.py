@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from ledger.model import InvalidItem, Item
-from workers.items import Malformed, Rejected
+from workers.items import Malformed, Refused, Rejected
 
 DIGITS_MAX = 60
 """No price or amount needs more digits on either side of the point; 1e999999999 would expand into gigabytes."""
@@ -240,9 +240,17 @@ def as_instant(value: str) -> datetime:
         raise ValueError("outside the calendar") from error
 
 
-def end_of(value: str) -> datetime:
-    """Read the end of a window; a plain date includes its whole day.  Raises ValueError."""
-    return as_instant(f"{value}T23:59:59" if len(value) == len("2026-01-01") else value)
+def asked_start(value: str) -> datetime:
+    """Read the start of a window that a job asks for.  Raises Refused."""
+    try:
+        return as_instant(value)
+    except ValueError:
+        raise Refused("the window that was asked for has a date that does not exist") from None
+
+
+def asked_end(value: str) -> datetime:
+    """Read the end of a window that a job asks for; a plain date includes its whole day.  Raises Refused."""
+    return asked_start(f"{value}T23:59:59" if len(value) == len("2026-01-01") else value)
 
 
 def stamp(at: datetime) -> str:
