@@ -102,8 +102,8 @@ class Nansen:
                 status = 504 if kind == "408" else int(kind)  # a time-out has no status of its own here
                 wait = 30 if status == 504 else 10
                 return self._later("upstream_unavailable", "Upstream service is unavailable.", own, wait, status)
-        scope, _, wait = detail.partition(":")
-        return self._limited(own, scope or "second", wait)
+        scope, _, asked = detail.partition(":")
+        return self._limited(own, scope or "second", asked)
 
     def _limited(self, own: str, scope: str, wait: str) -> Answer:
         text = "Rate limit exceeded. Please try again later."
