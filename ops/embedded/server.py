@@ -88,7 +88,7 @@ class Server(ABC):
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(self.state.pid)
             same = abs(process.create_time() - self.state.started) < 2.0  # the clock may be set between two readings
-            if same and process.status() != psutil.STATUS_ZOMBIE and self._is_ours(process):
+            if same and not has_ended(process) and self._is_ours(process):
                 return process
         return None
 
@@ -128,10 +128,10 @@ class Server(ABC):
         """Stop in good order, else by force; does nothing when it is stopped."""
         process = self.process
         if process is not None:
-            process.send_signal(signal.SIGCONT)
-            process.send_signal(self.stop_signal)
-            with contextlib.suppress(psutil.TimeoutExpired):
-                process.wait(self.stop_within_s)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
+                process.send_signal(self.stop_signal)
+            wait_for(lambda: has_ended(process), within_s=self.stop_within_s)
         self.kill()
         if self.state.pid is not None:
             self.state.pid = self.state.started = None
@@ -144,7 +144,7 @@ class Server(ABC):
             for member in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     member.kill()
-            psutil.wait_procs(family, timeout=self.stop_within_s)
+            wait_for(lambda: all(map(has_ended, family)), within_s=self.stop_within_s)
         self._reap()
 
     def pause(self) -> None:
@@ -227,6 +227,14 @@ class Server(ABC):
         if self._child is not None:
             self._child.wait(self.stop_within_s)
             self._child = None
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it is gone, or only its parent has not asked yet how it ended."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def wait_for(condition: Callable[[], bool], *, within_s: float) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import os
 import subprocess
@@ -136,12 +135,12 @@ class Stack:
             return
         try:
             self._stop_all()
-        finally:
-            if self._guard is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    self._guard.communicate(b"done\n")
-                self._guard = None
-            self._owner.give_back()
+        except BaseException:
+            self._owner.give_back()  # cut short, by a second Ctrl-C for one: what still runs is the guard's
+            self._dismiss_guard(b"")
+            raise
+        self._dismiss_guard(b"done\n")
+        self._owner.give_back()
 
     def settings_overrides(self) -> dict[str, str]:
         """The three URLs under the names that Settings.from_env reads."""
@@ -167,6 +166,12 @@ class Stack:
 
     def _stop_all(self) -> None:
         _side_by_side([server.stop for server in (self.postgres, self.redis, self.rabbitmq)])
+
+    def _dismiss_guard(self, word: bytes) -> None:
+        """Wait for its end; without a word it stops the servers first."""
+        if self._guard is not None:
+            self._guard.communicate(word)
+            self._guard = None
 
     def _wait_for_guard(self) -> None:
         """The guard of a run that died is about to be done; any other owner stays."""

@@ -23,7 +23,7 @@ from ops.embedded import AlreadyRunning, CannotStart, Server, Stack, attach
 from ops.embedded.postgres import Postgres
 from ops.embedded.rabbitmq import RabbitMQ
 from ops.embedded.redis import Redis
-from ops.embedded.server import wait_for
+from ops.embedded.server import has_ended, wait_for
 from ops.embedded.state import State
 
 OWNER = """
@@ -163,8 +163,21 @@ def test_servers_left_by_a_dead_owner_and_a_dead_guard_are_stopped_at_the_next_s
     owner.wait(60)
     assert len(alive_in(place)) == 2
     with Stack(place, durable=False):
-        assert not any(orphan.is_running() for orphan in orphans)
+        assert all(map(has_ended, orphans))
         assert len(alive_in(place)) == 2
+
+
+def test_a_stop_that_is_cut_short_is_finished_by_the_guard(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    stack = Stack(place, durable=False).start()
+    with monkeypatch.context() as patch:
+        patch.setattr(stack.redis, "stop", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            stack.stop()
+    assert alive_in(place) == []
+    stack.redis.stop()  # by now it only takes note
 
 
 def test_an_unrelated_process_with_the_remembered_number_is_never_signalled(place: Path) -> None:
@@ -196,7 +209,7 @@ def test_a_postmaster_whose_state_file_is_lost_is_found_by_its_pid_file(place: P
         forgetful.state = State(passwords=server.state.passwords)
         with forgetful:
             assert process is not None
-            assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+            assert has_ended(process)
             assert role(forgetful.url) == ("sluice", False)
 
 
