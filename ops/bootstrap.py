@@ -16,6 +16,7 @@ from broker.limiter import open_limiter
 from broker.messages import queues
 from broker.producer import Producer, open_producer
 from ledger.engine import open_ledger
+from ops.health import broker_answers, database_answers, health_served, redis_answers
 from ops.settings import ProviderSettings, Settings, Url
 from workers.dispatch import Dispatcher
 from workers.http import Fetcher, token_variable
@@ -77,6 +78,12 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
         )
         await stand_by_keys(database, fetcher, providers)
         await stack.enter_async_context(heartbeat(works))
+        probes = {
+            "database": database_answers(database),
+            "broker": broker_answers(works.producer),
+            "redis": redis_answers(works.limiter.redis),
+        }
+        await stack.enter_async_context(health_served(settings, probes))
         yield Pipeline(works)
 
 

@@ -61,7 +61,6 @@ class GatewaySettings:
 
     host: str = "127.0.0.1"
     port: int = 8080
-    metrics_port: int = 9191
     public_url: str | None = None
     signing_key: Secret | None = None
 
@@ -80,6 +79,8 @@ class Settings:
     log_level: LogLevel = "info"
     log_format: LogFormat = "json"
     cloudwatch_group: str | None = None
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None  # where a process answers /healthz and /readyz; None: nowhere
 
     @property
     def external(self) -> bool:
@@ -100,6 +101,8 @@ class Settings:
             gateway=_gateway(read),
             log_level=cast(LogLevel, read.choice("SLUICE_LOG_LEVEL", get_args(LogLevel), "info")),
             log_format=cast(LogFormat, read.choice("SLUICE_LOG_FORMAT", get_args(LogFormat), "json")),
+            metrics_host=read.text("SLUICE_METRICS_HOST") or "127.0.0.1",
+            metrics_port=read.port("SLUICE_METRICS_PORT"),
             cloudwatch_group=read.text("SLUICE_CLOUDWATCH_GROUP"),
         )
         _check_urls(settings)
@@ -176,7 +179,6 @@ def _gateway(read: Reader) -> GatewaySettings:
     return GatewaySettings(
         host=read.text("SLUICE_HOST") or usual.host,
         port=read.whole("SLUICE_PORT", usual.port, low=1, high=65535),
-        metrics_port=read.whole("SLUICE_METRICS_PORT", usual.metrics_port, low=1, high=65535),
         public_url=read.http("SLUICE_PUBLIC_URL"),
         signing_key=read.secret("SLUICE_SIGNING_KEY"),
     )

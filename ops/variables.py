@@ -105,6 +105,10 @@ class Reader:
             raise BadSetting(f"{name} must be a whole number from {low} to {high}, not {text!r}")
         return int(text)
 
+    def port(self, name: str) -> int | None:
+        """A port, or None: do not listen."""
+        return None if self.text(name) is None else self.whole(name, 0, low=1, high=65535)
+
     def seconds(self, name: str, usual: float) -> float:
         """``30`` or ``0.5`` or ``30s``; above 0."""
         text = self.text(name)

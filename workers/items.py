@@ -70,7 +70,8 @@ class Dataset:
 
     ``params`` is a JSON Schema of what a job may ask; ``expected`` names the body fields whose presence is counted as
     completeness; ``interval_s`` its usual cadence; ``overlap`` how far behind the watermark an incremental pull reads;
-    ``snapshot`` says that rows are keyed by the time of the poll, so that paging never stops at known rows.
+    ``snapshot`` says that rows are keyed by the time of the poll, ``windowed`` that the request itself leaves out what
+    is older than ``since``: both are read to their end, whatever is known.
     """
 
     params: Mapping[str, Any]
@@ -78,6 +79,7 @@ class Dataset:
     interval_s: int = 300
     overlap: timedelta = timedelta(hours=1)
     snapshot: bool = False
+    windowed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def decision(landed: LandedPage, parsed: Parsed, dataset: Dataset, known_keys: C
 def _wanted(landed: LandedPage, parsed: Parsed, dataset: Dataset, known_keys: Collection[str]) -> bool:
     if parsed.next is None or landed.seq >= landed.args.get("pages_max", 100_000):
         return False
-    if landed.kind == "backfill" or dataset.snapshot or not parsed.items:
+    if landed.kind == "backfill" or dataset.snapshot or dataset.windowed or not parsed.items:
         return True
     # Nothing new is not enough: posts appear up to half an hour late, and a pull that died half-way leaves a gap
     # behind known pages.  So the page must also reach behind the last complete pull.

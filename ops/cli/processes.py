@@ -1,4 +1,4 @@
-"""Commands that run something until told to stop: up, worker, dispatch, sandbox; and migrate, demo."""
+"""Commands that run one process until told to stop (worker, dispatch, serve), and migrate."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import signal
 import sys
 
 import click
+import redis.asyncio
 
+from gateway.app import make_app
 from ledger import migrate as migrations
 from ops import log
-from ops.bootstrap import open_dispatcher, server
+from ops.bootstrap import configured_providers, open_database, open_dispatcher, open_hints, server
+from ops.health import broker_answers, database_answers, health_served, redis_answers, serving
 from ops.servers import located
 from ops.settings import Settings, environment_with
 from ops.supervisor import Child, kept_running
@@ -28,12 +31,15 @@ def worker(processes: int | None, threads: int | None) -> None:
         settings = settings.with_threads(threads)
     if count == 1:
         sys.exit(run_worker(settings))
+    # The parent answers for its children: they cannot all listen on one port.
+    children_listen_nowhere = environment_with({"SLUICE_METRICS_PORT": ""})
     arguments = ["worker", "--processes", "1", "--threads", str(settings.worker.threads)]
-    children = [Child(f"worker {n}", arguments, environment_with({})) for n in range(count)]
+    children = [Child(f"worker {n}", arguments, children_listen_nowhere) for n in range(count)]
 
     async def run() -> None:
         stop = stop_signal()
-        async with kept_running(children, stop_s=settings.worker.drain_s + LEAVE_AFTER_DRAIN_S + 5):
+        stop_s = settings.worker.drain_s + LEAVE_AFTER_DRAIN_S + 5
+        async with health_served(settings, {}), kept_running(children, stop_s=stop_s):
             await stop.wait()
 
     asyncio.run(run())
@@ -47,7 +53,40 @@ def dispatch() -> None:
     async def run() -> None:
         stop = stop_signal()
         async with open_dispatcher(settings) as dispatcher:
-            await dispatcher.run(stop)
+            probes = {
+                "database": database_answers(dispatcher.database),
+                "broker": broker_answers(dispatcher.producer),
+            }
+            async with health_served(settings, probes):
+                await dispatcher.run(stop)
+
+    asyncio.run(run())
+
+
+@click.command()
+def serve() -> None:
+    """Answer HTTP: so far health and readiness; TERM lets open requests finish."""
+    settings = started()
+
+    async def run() -> None:
+        stop, providers = stop_signal(), configured_providers(settings)
+        async with (
+            open_database(settings, name="sluice gateway") as database,
+            open_hints(settings, providers) as producer,
+            redis.asyncio.from_url(server(settings.redis_url)) as limits,
+        ):
+            probes = {
+                "database": database_answers(database),
+                "broker": broker_answers(producer),
+                "redis": redis_answers(limits),
+            }
+            gateway = settings.gateway
+            async with (
+                health_served(settings, probes),
+                serving(make_app(probes), gateway.host, gateway.port, grace_s=settings.worker.drain_s),
+            ):
+                click.echo(f"gateway: http://{gateway.host}:{gateway.port}", err=True)
+                await stop.wait()
 
     asyncio.run(run())
 
@@ -76,4 +115,4 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
-COMMANDS = (worker, dispatch, migrate)
+COMMANDS = (worker, dispatch, serve, migrate)

@@ -54,8 +54,8 @@ class NewsCatcher:
     # Calls a month are by contract; this is a cap that covers one search every five minutes.
     limits = Limits(rates=(Rate(1, 1.0),), concurrency=1, budget=Budget(10_000, "month"))
     datasets: Mapping[str, Dataset] = {
-        "search": Dataset(params=SEARCH, expected=_EXPECTED, interval_s=300, overlap=_OVERLAP),
-        "latest_headlines": Dataset(params=HEADLINES, expected=_EXPECTED, interval_s=300, overlap=_OVERLAP),
+        "search": Dataset(params=SEARCH, expected=_EXPECTED, interval_s=300, overlap=_OVERLAP, windowed=True),
+        "latest_headlines": Dataset(params=HEADLINES, expected=_EXPECTED, interval_s=300, overlap=_OVERLAP, windowed=True),
     }
 
     def request(self, pull: Pull, cursor: str | None) -> Request:
