@@ -103,6 +103,8 @@ async def _cursor(conn: AsyncConnection) -> AsyncIterator[AsyncCursor[Any]]:
         async with driver.cursor() as cursor:
             yield cursor
     except Error as error:
+        if driver.closed:
+            await conn.invalidate(error)  # the pool must not lend it again
         raise DBAPIError.instance(None, None, error, Error, connection_invalidated=driver.closed) from error
 
 

@@ -23,31 +23,51 @@ async def join(cursor: AsyncCursor[Any], items: Sequence[Item], *, now: datetime
     if not wanted:
         return [None] * len(items)
     known = await _known(cursor, wanted)
-    plan = _assign(items, known)
+    told = await _told(cursor, items) if len(known) < len(wanted) else {}
+    plan = _assign(items, known, told)
     fresh = await _reserve(cursor, plan)
     missing = {key: fresh.get(plan[key], plan[key]) for key in wanted if key not in known}
     claimed = await _claim(cursor, missing)
     if len(claimed) < len(missing):  # another worker's stories have just been committed
         known |= await _known(cursor, sorted(missing.keys() - claimed))
-        plan = _assign(items, known)
+        plan = _assign(items, known, told)
         await _correct(cursor, {key: fresh.get(plan[key], plan[key]) for key in claimed})
     await _write(cursor, items, plan, fresh, now)
     stories = ((plan[item.story_keys[0]] if item.story_keys else None) for item in items)
     return [None if story is None else fresh.get(story, story) for story in stories]
 
 
-def _assign(items: Iterable[Item], known: Mapping[str, int]) -> dict[str, int]:
+_Told = Mapping[tuple[str, str], int]
+"""The stories of items that are there already: an item stays in its story, and brings further keys to it."""
+
+
+def _assign(items: Iterable[Item], known: Mapping[str, int], told: _Told) -> dict[str, int]:
     """Say which story each key belongs to; new stories are numbered -1, -2 and so on."""
     plan = dict(known)
     new = 0
     for item in items:
-        story = next((plan[key] for key in item.story_keys if key in plan), None)
-        if story is None and item.story_keys:
+        if not item.story_keys:
+            continue
+        story = told.get((item.provider, item.key)) or next((plan[key] for key in item.story_keys if key in plan), None)
+        if story is None:
             new -= 1
             story = new
         for key in item.story_keys:
-            plan.setdefault(key, story)  # type: ignore[arg-type]
+            plan.setdefault(key, story)
     return plan
+
+
+async def _told(cursor: AsyncCursor[Any], items: Iterable[Item]) -> _Told:
+    names = {(item.provider, item.key) for item in items if item.story_keys}
+    await cursor.execute(
+        """
+        SELECT provider, key, story_id FROM items
+         WHERE story_id IS NOT NULL AND (provider, key) IN (
+               SELECT p COLLATE "C", k COLLATE "C" FROM unnest(%s::text[], %s::text[]) AS t(p, k))
+        """,
+        [[provider for provider, _ in names], [key for _, key in names]],
+    )
+    return {(provider, key): story for provider, key, story in await cursor.fetchall()}
 
 
 async def _known(cursor: AsyncCursor[Any], keys: Sequence[str]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ledger.model import Book, Item
@@ -199,3 +199,13 @@ async def test_a_title_of_ten_thousand_characters_is_kept_whole(ledger: AsyncEng
     async with ledger.connect() as conn:
         (listed,) = await list_items(conn, provider=provider, q="bitcoin")
     assert listed.head.title == title
+
+
+async def test_a_lost_connection_is_told_as_such_and_the_next_post_works(ledger: AsyncEngine, provider: str) -> None:
+    one = page(item(provider, "a"))
+    async with ledger.connect() as conn, ledger.connect() as other:
+        pid = (await conn.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+        await other.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid})
+        with pytest.raises(OperationalError):
+            await post(conn, [one], now=AT)
+    assert await write(ledger, one) == [Posted(1, 0, 0, 0)]

@@ -179,6 +179,17 @@ async def test_items_that_share_a_key_tell_one_story(ledger: AsyncEngine, provid
     assert before.items == 1
 
 
+async def test_an_item_joins_late_then_stays_and_brings_its_keys(ledger: AsyncEngine, provider: str) -> None:
+    await write(ledger, item(provider, "a"), item(provider, "b", story_keys=(f"{provider} x",)))
+    await write(ledger, item(provider, "a", story_keys=(f"{provider} x",)), seen=1)
+    await write(ledger, item(provider, "a", "amended", story_keys=(f"{provider} y",)), seen=2)
+    await write(ledger, item(provider, "c", story_keys=(f"{provider} y",)), seen=3)
+    async with ledger.connect() as conn:
+        a, b, c = sorted(await list_items(conn, provider=provider), key=lambda one: one.key)
+    assert a.head.title == "amended"
+    assert a.story_id == b.story_id == c.story_id is not None
+
+
 async def test_stories_are_paged_without_gaps(ledger: AsyncEngine, provider: str) -> None:
     for minute in range(7):
         await write(ledger, item(provider, str(minute), story_keys=(f"{provider} {minute}",)), seen=minute // 3)
