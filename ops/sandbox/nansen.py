@@ -14,7 +14,8 @@ from ops.sandbox.meter import Meter
 from ops.sandbox.nansen_rules import ENDPOINTS, ERRORS, Invalid, check, envelope, invalid_body
 
 ROOT = "/api/v1/"
-PAGING_ONLY = ("pagination", "order_by")
+PLENTY = 1_000_000
+"""The credits that are left where nobody counts them."""
 
 
 class Rows(Protocol):
@@ -170,7 +171,7 @@ class Nansen:
     def _credits(self, ask: Ask, used: int) -> dict[str, str]:
         headers = {"X-Nansen-Credits-Cost": str(self.cost(ask)), "X-Nansen-Credits-Used": str(used)}
         left = self._meter.remaining(ask.now)
-        return headers if left is None else headers | {"X-Nansen-Credits-Remaining": str(max(0, left - used))}
+        return headers | {"X-Nansen-Credits-Remaining": str(PLENTY if left is None else max(0, left - used))}
 
     def _limits(self) -> dict[str, str]:
         """All are texts; every Reset is seconds to wait."""

@@ -10,8 +10,9 @@ from urllib.parse import parse_qsl
 import orjson
 
 from ops.sandbox.answers import HTML_404, Answer, Ask, canonical, html
+from ops.sandbox.article_query import BadParameter
 from ops.sandbox.chance import hexadecimal
-from ops.sandbox.search import BadParameter, Found
+from ops.sandbox.search import Found
 
 V3 = {"search", "latest_headlines", "subscription", "aggregation_count", "sources", "search_by_link"}
 V2 = {"search", "latest_headlines", "sources"}

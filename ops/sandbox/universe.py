@@ -3,51 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from ops.sandbox import articles as article_rows
-from ops.sandbox import keys, news, posts
+from ops.sandbox import inventory, keys, news, posts
 from ops.sandbox.answers import Api, Invented
 from ops.sandbox.articles import Article
-from ops.sandbox.chain_rows import FLAWED_NETFLOW, HOUR, ChainRows, buckets
+from ops.sandbox.chain_rows import ChainRows
 from ops.sandbox.chance import draw, fraction
-from ops.sandbox.clock import stamp
 from ops.sandbox.config import SandboxConfig
 from ops.sandbox.cryptopanic import CryptoPanic
 from ops.sandbox.meter import Meter
-from ops.sandbox.nansen import Nansen
+from ops.sandbox.nansen import PLENTY, Nansen
 from ops.sandbox.news import Telling
 from ops.sandbox.newscatcher import NewsCatcher
 from ops.sandbox.posts import Post
-from ops.sandbox.search import UNRANKED, ArticleSearch
-from ops.sandbox.tokens import Token, invented_tokens
+from ops.sandbox.search import ArticleSearch
+from ops.sandbox.tokens import invented_tokens
 from ops.sandbox.trades import Trade, invented_trade
-from ops.sandbox.words import CHAINS
 
 ITEMS_PER_STORY = 2.5
 """How many posts and articles one story becomes on average."""
 FIRST_POST = 30_000_000
 TRADES_SPAN = timedelta(hours=20)
-FLOWS_SPAN = timedelta(hours=48)
-FLOW_TOKENS = 4
-DAYS, WEEK, ONE_DAY = timedelta(days=10), timedelta(days=7), timedelta(days=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """A row that is malformed on purpose: the field, and the key it would have had where it has one."""
-
-    provider: str
-    dataset: str
-    field: str
-    key: str | None
-
-    def wire(self) -> dict[str, Any]:
-        """Give it as JSON."""
-        return {"dataset": self.dataset, "field": self.field, "key": self.key}
 
 
 class Universe:
@@ -65,6 +45,7 @@ class Universe:
         self._tokens = invented_tokens(self._seed, max(40, min(1500, config.size // 10)), self._origin.date())
         self._trades = self._first_trades()
         self._rows = ChainRows(self._seed, self._tokens, lambda: self._trades, self._origin)
+        self._chain = inventory.ChainInventory(self._origin, self._tokens, self._rows)
         self._removed: list[str] = []
         self._seen = {post.key for post in self._visible()}
         self._meters = meters
@@ -156,121 +137,33 @@ class Universe:
         gone = [post for post in self._visible() if not post.flaw]
         gone = sorted(gone, key=lambda post: fraction(self._seed, "removed", post.id))[:count]
         removed = [post.key for post in gone]
-        self._posts = [post for post in self._posts if post not in gone]
+        self._posts = [post for post in self._posts if post.key not in removed]
         self._removed += removed
         self._seen |= {post.key for post in self._visible()}
         return removed
 
     def invented(self) -> Invented:
-        """Give the keys that the streams lead to and the rows that must be rejected; see also ``removed``.
-
-        What outside Enterprise was never within reach is left out of ``keys``; Enterprise reaches ``keys_enterprise``.
-        """
-        flawed = {post.key for post in self._posts if post.flaw}
-        everything = [post.key for post in self._posts if not post.flaw]
-        reachable = [post for post in self._visible() if post.flaw]
-        ranked = [art for art in self._articles if art.telling.outlet.rank != UNRANKED]
+        """Give the keys that the streams lead to and the rows that must be rejected."""
         return {
-            "cryptopanic": {
-                "keys": sorted(self._seen - flawed - set(self._removed)),
-                "keys_enterprise": sorted(everything),
-                "removed": self._removed,
-                "rejects": [
-                    Reject("cryptopanic", "posts", post.flaw, None if post.flaw == "id" else post.key).wire()
-                    for post in reachable
-                ],
-            },
-            "newscatcher": {
-                "keys": sorted(f"articles:{art.id}" for art in ranked if not art.flaw),
-                "keys_v2": sorted(f"articles:{art.id_v2}" for art in ranked if not art.flaw),
-                "keys_unranked": sorted(f"articles:{art.id}" for art in self._articles if art not in ranked),
-                "rejects": [
-                    Reject(
-                        "newscatcher", "articles", art.flaw, None if art.flaw == "id" else f"articles:{art.id}"
-                    ).wire()
-                    for art in ranked
-                    if art.flaw
-                ],
-            },
-            "nansen": {"keys": sorted(self._chain_keys()), "rejects": self._chain_rejects()},
+            "cryptopanic": inventory.told_of_posts(self._posts, self._seen, self._removed),
+            "newscatcher": inventory.told_of_articles(self._articles),
+            "nansen": self._chain.told(self._trades),
         }
-
-    def _chain_keys(self) -> set[str]:
-        """Keys that do not depend on the time of a poll; the server adds those that its answers promised."""
-        found = {keys.trade_key(trade.row) for trade in self._trades if not trade.flaw}
-        for token, label, start, end in self._flow_streams():
-            # the buckets of the window itself: whoever asks one more in front gets them all with their real values
-            _, starts = buckets(start - HOUR, end)
-            found |= {keys.flow_key(token.chain, token.address, label, stamp(at)) for at in starts}
-        return found | set(self._rows.daily_keys(self._daily(), self._origin))
-
-    def _daily(self) -> dict[str, Any]:
-        day = self._origin.date()
-        return {"chains": list(CHAINS), "date_range": {"from": str(day - DAYS), "to": str(day - ONE_DAY)}}
-
-    def _chain_rejects(self) -> list[dict[str, Any]]:
-        trades = [Reject("nansen", "smart-money/dex-trades", trade.flaw, None) for trade in self._trades if trade.flaw]
-        netflow = Reject("nansen", "smart-money/netflow", "token_address", None)
-        return [reject.wire() for reject in [*trades, *([netflow] if len(self._tokens) > FLAWED_NETFLOW else [])]]
-
-    def _flow_streams(self) -> list[tuple[Token, str, datetime, datetime]]:
-        end = self._origin.replace(minute=0, second=0)
-        known = [token for token in self._tokens if token.chain in CHAINS][:FLOW_TOKENS]
-        labels = ("smart_money", "exchange")
-        return [(token, labels[place % 2], end - FLOWS_SPAN, end) for place, token in enumerate(known)]
 
     def streams(self) -> list[dict[str, Any]]:
         """Say what a demonstration should pull."""
-        chains = list(CHAINS)
-        # under a frozen clock the last seven days of whoever asks may be other days
-        fixed = {"from": stamp(self._origin - WEEK), "to": stamp(self._origin + WEEK)} if self._config.now else {}
-        found = [
-            _stream("posts", "cryptopanic", "posts", {"plan": "growth/v2"}),
-            _stream("articles", "newscatcher", "search", {"api": "v3", "q": "crypto", "page_size": 100, **fixed}),
-            _stream("headlines", "newscatcher", "latest_headlines", {"api": "v3", "page_size": 100}),
-            _stream("netflow", "nansen", "smart-money/netflow", {"chains": chains}),
-            _stream("trades", "nansen", "smart-money/dex-trades", {"chains": chains}),
-            _stream("holdings", "nansen", "smart-money/holdings", {"chains": chains}),
-            _stream(
-                "screener",
-                "nansen",
-                "token-screener",
-                {"chains": chains, "timeframe": "24h", "filters": {"trader_type": "sm"}},
-            ),
-            _stream(
-                "daily-holdings",
-                "nansen",
-                "smart-money/historical-holdings",
-                self._daily(),
-                "backfill",
-            ),
-        ]
-        for place, (token, label, start, end) in enumerate(self._flow_streams()):
-            params = {"chain": token.chain, "token_address": token.address, "label": label,
-                      "date": {"from": stamp(start), "to": stamp(end)}}  # fmt: skip
-            found.append(_stream(f"flows-{place}-{label}", "nansen", "tgm/flows", params, "backfill"))
-        return found
+        news_of = inventory.news_streams(self._origin, frozen=self._config.now is not None)
+        return [*news_of, *self._chain.streams()]
 
     def stories(self) -> list[list[str]]:
         """Give the posts and articles of each story that has more than one."""
-        groups: dict[int, list[str]] = {}
-        for post in self._posts:
-            groups.setdefault(post.telling.story, []).append(f"cryptopanic/{post.key}")
-        for article in self._articles:
-            groups.setdefault(article.telling.story, []).append(f"newscatcher/articles:{article.id}")
-        return [group for _, group in sorted(groups.items()) if len(group) > 1]
+        return inventory.stories(self._posts, self._articles)
 
 
 def account(meter: Meter, now: datetime) -> dict[str, Any]:
     """Give the plan and the credits that are left."""
     left = meter.remaining(now)
-    return {"plan": "free" if left is not None else "pro", "credits_remaining": 1_000_000 if left is None else left}
-
-
-def _stream(
-    name: str, provider: str, dataset: str, params: dict[str, Any], mode: str = "incremental"
-) -> dict[str, Any]:
-    return {"name": name, "provider": provider, "dataset": dataset, "params": params, "mode": mode}
+    return {"plan": "free" if left is not None else "pro", "credits_remaining": PLENTY if left is None else left}
 
 
 def _post_order(post: Post) -> tuple[float, int]:

@@ -85,6 +85,28 @@ async def test_cryptopanic_refuses_in_its_own_words() -> None:
         assert "retry-after" not in headers
 
 
+async def test_plans_see_what_they_pay_for() -> None:
+    async with client(size=600) as sandbox:
+        _, free, _ = await sandbox.get("/cryptopanic/api/developer/v2/posts/", auth_token="good")
+        assert {name for row in free["results"] for name in row} == {
+            *("id", "slug", "title", "description", "published_at", "created_at", "kind")
+        }
+        assert (
+            max(row["published_at"] for row in free["results"] if row["published_at"][0] == "2") < "2026-02-28T12:17:01"
+        )
+        enterprise = "/cryptopanic/api/enterprise/v2/posts/"
+        _, rich, _ = await sandbox.get(enterprise, auth_token="good", size="500", panic_period="1h")
+        assert len(rich["results"]) > 200
+        assert all("panic_score" in row and "content" in row for row in rich["results"])
+        _, found, _ = await sandbox.get(enterprise, auth_token="good", search="bitcoin")
+        assert found["results"]
+        assert all("bitcoin" in row.get("title", "bitcoin").lower() for row in found["results"])
+        _, old, _ = await sandbox.get("/cryptopanic/api/v1/posts/", auth_token="good")
+        assert old["count"] == 200
+        _, past, _ = await sandbox.get("/cryptopanic/api/v1/posts/", auth_token="good", page="11")
+        assert (past["next"], past["results"]) == (None, [])
+
+
 async def test_newscatcher_refuses_in_its_own_words() -> None:
     async with client(newscatcher=Allowance(keys=frozenset({"good"}))) as sandbox:
         _, body, headers = await sandbox.call("POST", SEARCH, json={"q": "x"}, headers={"x-api-token": "bad"})
@@ -165,7 +187,18 @@ async def test_a_snapshot_promises_keys_with_the_time_of_its_poll() -> None:
         assert [poll["rows"] for poll in told["polls"]] == [len(expected)]
 
 
-@pytest.mark.parametrize(("kind", "statuses"), [("500", {500}), ("503", {503}), ("html", {503}), ("429", {429})])
+@pytest.mark.parametrize(
+    ("kind", "statuses"),
+    [
+        ("408", {408, 504}),
+        ("429", {429}),
+        ("500", {500}),
+        ("502", {502}),
+        ("503", {503}),
+        ("504", {504}),
+        ("html", {503}),
+    ],
+)
 async def test_a_refusing_fault_speaks_for_each_provider_and_costs_nothing(kind: str, statuses: set[int]) -> None:
     async with client(f"{kind}=every 1") as sandbox:
         answers = [
@@ -176,7 +209,7 @@ async def test_a_refusing_fault_speaks_for_each_provider_and_costs_nothing(kind:
         assert {status for status, _, _ in answers} == statuses
         retry = [headers.get("retry-after") for _, _, headers in answers]
         assert retry[:2] == [None, None]
-        assert (retry[2] is not None) == (kind in {"429", "503"})
+        assert (retry[2] is None) == (kind in {"500", "html"})
         calls = await sandbox.control("calls")
         assert sum(row["cost"] for row in calls["endpoints"]) == 0
         assert all(counted == {kind: 1} for counted in calls["faults"].values())
