@@ -15,7 +15,7 @@ LATE_MIN = 33
 """The longest that a post was seen to appear after its own ``published_at``."""
 SPAN = timedelta(days=4)
 """All invented news lies within this time, well inside NewsCatcher's default window of seven days."""
-PACE = timedelta(minutes=6)
+PACE = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
