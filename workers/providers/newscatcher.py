@@ -55,7 +55,9 @@ class NewsCatcher:
     limits = Limits(rates=(Rate(1, 1.0),), concurrency=1, budget=Budget(10_000, "month"))
     datasets: Mapping[str, Dataset] = {
         "search": Dataset(params=SEARCH, expected=_EXPECTED, interval_s=300, overlap=_OVERLAP, windowed=True),
-        "latest_headlines": Dataset(params=HEADLINES, expected=_EXPECTED, interval_s=300, overlap=_OVERLAP, windowed=True),
+        "latest_headlines": Dataset(
+            params=HEADLINES, expected=_EXPECTED, interval_s=300, overlap=_OVERLAP, windowed=True
+        ),
     }
 
     def request(self, pull: Pull, cursor: str | None) -> Request:
