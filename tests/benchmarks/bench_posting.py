@@ -192,9 +192,6 @@ async def _timed(way: Way, items: Sequence[Item]) -> float:
 async def _empty(ways: Ways) -> None:
     names = ", ".join(f"{schema}.{table}" for schema in ("public", "straight") for table in metadata.tables)
     await ways.straight.execute(f"TRUNCATE {names}".encode())
-    async with ways.ledger.connect() as conn:
-        await conn.execution_options(isolation_level="AUTOCOMMIT")
-        await conn.execute(text("CHECKPOINT"))
 
 
 @asynccontextmanager
