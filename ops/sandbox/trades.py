@@ -57,7 +57,7 @@ def invented_trade(seed: int, number: int, at: datetime, tokens: Sequence[Token]
         "token_sold_fdv": None if number % 7 == 2 else digits(sold.amount("fdv")),
         "trade_value_usd": None if number % 37 == 5 else _amount(seed, "value", number),
     }
-    if number % 41 == 8:
+    if number % 41 == 8 and row["trade_value_usd"] is not None:
         row["trade_value_usd"] = str(row["trade_value_usd"])  # a text where a number is documented: seen elsewhere
     flaw = "" if flawless else FLAWS.get(number % 100, "")
     if flaw == "transaction_hash":

@@ -14,6 +14,8 @@ from ops.sandbox.config import SandboxConfig
 from ops.sandbox.faults import PROVIDERS
 from ops.sandbox.meter import Meter
 from ops.sandbox.news import LATE_MIN, story_times, tellings
+from ops.sandbox.tokens import invented_tokens
+from ops.sandbox.trades import invented_trade
 from ops.sandbox.universe import Universe
 
 NOW = datetime(2026, 3, 1, 12, 17, tzinfo=UTC)
@@ -155,6 +157,13 @@ def test_rows_hold_what_makes_reading_hard() -> None:
     assert any(row["token_bought_amount"] is None for row in trades)
     hashes = [row["transaction_hash"] for row in trades]
     assert len(set(hashes)) < len(hashes)
+
+
+def test_every_amount_of_a_trade_is_a_number_a_numeric_text_or_nothing() -> None:
+    tokens = invented_tokens(1, 40, NOW.date())
+    for number in range(41 * 37):
+        value = invented_trade(1, number, NOW, tokens).row["trade_value_usd"]
+        assert value is None or float(value) >= 0
 
 
 def test_authors_come_in_three_types() -> None:
