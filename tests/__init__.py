@@ -1,0 +1,1 @@
+"""Tests, and the few modules that several of them share."""
