@@ -122,7 +122,7 @@ def _comparable(value: Any) -> Any:
         case str():
             return _text(value)
         case int():
-            return _comparable(Decimal(value))
+            return str(value)  # whole numbers are exact: ids and milliseconds differ in their last digit
         case Mapping():
             return {_text(str(name)): _comparable(part) for name, part in value.items()}
         case Sequence():

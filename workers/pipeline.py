@@ -279,7 +279,7 @@ class Pipeline:
             decided = [
                 Fresh(
                     decision(page, parsed, dataset, {key for _, key in known}),
-                    with_story_keys(store.unseen(parsed.items, known)),
+                    with_story_keys(store.unseen(parsed.items, known, page.id)),
                 )
                 for page, parsed, dataset in read
             ]
