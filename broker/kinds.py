@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from broker.messages import PROBE, fetch_queue
+from broker.reparse import REPARSE
 
 
 class UnfitJobError(ValueError):
@@ -44,7 +45,12 @@ def check(kind: str, args: Mapping[str, Any]) -> None:
 
 
 def queue_of(kind: str, args: Mapping[str, Any]) -> str:
-    """Say where the hints of such a job go; the args have been checked."""
+    """Say where the hints of a new job of this kind go; the args have been checked.
+
+    Raises UnfitJobError for a kind that is made from pages that are there (``broker/reparse.py``), never asked for.
+    """
+    if kind == REPARSE:
+        raise UnfitJobError("reparse: nobody asks for this kind; use `sluice streams reparse`")
     return PROBE if kind == "probe" else fetch_queue(args["provider"])
 
 

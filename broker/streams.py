@@ -122,3 +122,17 @@ async def resume(conn: AsyncConnection, name: str, *, now: datetime) -> bool:
         {"name": name, "now": now},
     )
     return done.rowcount == 1
+
+
+async def remove(conn: AsyncConnection, name: str) -> bool:
+    """Forget the schedule; its jobs and pages stay, and those under way go on."""
+    stream = await named(conn, name)
+    if stream is None:
+        return False
+    for statement in (
+        "UPDATE jobs SET stream_id = NULL WHERE stream_id = :id",
+        "UPDATE pages SET stream_id = NULL WHERE stream_id = :id",
+        "DELETE FROM streams WHERE id = :id",
+    ):
+        await conn.execute(text(statement), {"id": stream.id})
+    return True

@@ -28,6 +28,7 @@ from broker.messages import DedupPage, PostItems, WorkOnJob
 from broker.pages import Counts, Decision, LandedPage, LostLeaseError, NewPage
 from broker.producer import BrokerUnreachableError
 from broker.providers import Call, Standing
+from broker.reparse import REPARSE
 from broker.verdicts import Granted, Lease, Wait
 from ledger import store
 from ledger.model import Item, from_wire, to_wire
@@ -178,7 +179,10 @@ class Pipeline:
             provider, dataset = provider_of(page.args, self.works.providers)
             parsed = provider.parse(page_of(page))
         except Malformed as error:
-            await self._malformed(page, str(error))
+            if page.kind == REPARSE:  # asking for it again would be paying for it again
+                await self._bury(page, f"malformed: {error}")
+            else:
+                await self._malformed(page, str(error))
             return
         except Exception as error:
             log.exception("parser_failed", provider=page.provider, dataset=page.dataset)
