@@ -6,9 +6,10 @@ writes and reads messages as the real ones do and lets the test deliver them in 
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -317,3 +318,12 @@ async def empty(database: AsyncEngine) -> None:
             text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'")
         )
         await conn.execute(text(f"TRUNCATE {', '.join(row.tablename for row in found)} RESTART IDENTITY CASCADE"))
+
+
+async def eventually(check: Callable[[], Awaitable[object]], *, within_s: float = 20.0) -> None:
+    """Wait until the check says yes, for things that happen in their own time."""
+    async with asyncio.timeout(within_s):
+        while True:
+            if await check():
+                return
+            await asyncio.sleep(0.01)

@@ -66,7 +66,8 @@ class Works:
         try:
             yield
         finally:
-            self.held.pop(job.id, None)
+            if self.held.get(job.id) == job.fence:  # else it was claimed anew by this very process, and is still held
+                del self.held[job.id]
 
 
 @asynccontextmanager
