@@ -31,6 +31,7 @@ from broker.messages import DEDUP, JOBS, POST, PROBE, Hint, WorkOnJob, fetch_que
 from broker.producer import BrokerUnreachableError, Dead, Write
 from broker.streams import NewStream
 from ops.sandbox import SandboxConfig, SandboxServer, parse_fault, running_sandbox
+from tests.clock import Clock
 from workers.dispatch import Dispatcher
 from workers.http import Fetcher
 from workers.items import Provider
@@ -42,19 +43,6 @@ START = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 FREE = Limits(rates=(Rate(100_000, 1.0),), concurrency=50, timeout_s=10.0)
 KEYS = {name: f"{name}-key-0f9e8d7c6b" for name in ("cryptopanic", "newscatcher", "nansen")}
 ENVELOPE = Envelope()
-
-
-@dataclass
-class Clock:
-    """Stands still until it is moved."""
-
-    now: datetime = START
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def forward(self, by: timedelta) -> None:
-        self.now += by
 
 
 @dataclass
@@ -272,7 +260,7 @@ async def open_workshop(
     known = {**load_providers(), **(more or {})}
     every = {name: with_limits(one, (limits or {}).get(name, FREE)) for name, one in known.items()}
     config = config or SandboxConfig(size=200)
-    clock, mailbox = Clock(), Mailbox()
+    clock, mailbox = Clock(START), Mailbox()
 
     async def spent_since(provider: str, since: datetime) -> int:
         async with database.begin() as conn:

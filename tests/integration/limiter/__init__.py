@@ -1,0 +1,1 @@
+"""The limiter on a real Redis, with a clock that the test moves."""
