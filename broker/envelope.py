@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -42,12 +43,19 @@ class Envelope(Encoder):
 
 
 def addressed(message: Message[Any], queue: str, actors: Mapping[str, object]) -> Message[Any]:
-    """Make a message safe to dispatch: its queue is the consumer's, and its actor is known and at home there."""
+    """Make a message safe to dispatch: its queue is the consumer's, and its actor is known and at home there.
+
+    No option of a stranger's stays: an ``eta`` in the far future would keep the message, and its place among those
+    that a worker may hold, until then.
+    """
+    # By this one Redis acknowledges.
+    options = {name: value for name, value in message.options.items() if name == "redis_message_id"}
+    safe = replace(message, queue_name=queue, options=options)
     if message.actor_name not in actors:
-        return _turned_away(message, queue, f"there is no actor named {message.actor_name!r}")
+        return _turned_away(safe, f"there is no actor named {message.actor_name!r}")
     if message.actor_name not in (queue, UNREADABLE):
-        return _turned_away(message, queue, f"actor {message.actor_name!r} does not serve queue {queue!r}")
-    return message if message.queue_name == queue else message.copy(queue_name=queue)
+        return _turned_away(safe, f"actor {message.actor_name!r} does not serve queue {queue!r}")
+    return safe
 
 
 def unreadable(body: bytes, reason: str) -> dict[str, Any]:
@@ -56,10 +64,9 @@ def unreadable(body: bytes, reason: str) -> dict[str, Any]:
     return _addressed(JOBS, UNREADABLE, {"body": kept, "reason": reason})
 
 
-def _turned_away(message: Message[Any], queue: str, reason: str) -> Message[Any]:
-    fields = unreadable(message.encode(), reason)
-    kept = {name: value for name, value in message.options.items() if name == "redis_message_id"}
-    return message.copy(queue_name=queue, actor_name=UNREADABLE, args=(), kwargs=fields["kwargs"], options=kept)
+def _turned_away(message: Message[Any], reason: str) -> Message[Any]:
+    kwargs = unreadable(message.encode(), reason)["kwargs"]
+    return replace(message, actor_name=UNREADABLE, args=(), kwargs=kwargs)
 
 
 def _addressed(queue: str, actor: str, kwargs: dict[str, Any]) -> dict[str, Any]:

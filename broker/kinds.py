@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import orjson
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import best_match
 
 from broker.messages import PROBE, fetch_queue
@@ -54,4 +55,10 @@ def queue_of(kind: str, args: Mapping[str, Any]) -> str:
     return PROBE if kind == "probe" else fetch_queue(args["provider"])
 
 
-_FORMATS = Draft202012Validator.FORMAT_CHECKER
+_FORMATS = FormatChecker(formats=())  # the library's own checks a date only where a further package is installed
+
+
+@_FORMATS.checks("date-time", raises=ValueError)
+def _is_moment(value: object) -> bool:
+    """A moment in time, not a date on some wall: with its zone."""
+    return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
