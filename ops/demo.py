@@ -182,12 +182,13 @@ async def _account(demo: Demo, asked: Sequence[UUID]) -> dict[str, Any]:
     async with demo.database.connect() as conn:
         rows = (await conn.execute(_BY_PROVIDER, {"ids": list(asked)})).all()
         held = (await conn.execute(text("SELECT provider, key FROM items"))).all()
-        stories = (await conn.execute(text("SELECT count(DISTINCT story_id) FROM items"))).scalar_one()
+        stories = {row.provider: row.count for row in await conn.execute(_STORIES)}
         failed = (await conn.execute(_TROUBLE, {"ids": list(asked)})).all()
     keys = {(row.provider, row.key) for row in held}
     by_provider = {
         row.provider: {
             **{name: int(getattr(row, name)) for name in ("jobs", "pages", "calls", "cost", *COUNTS)},
+            "stories": stories.get(row.provider, 0),
             "lost": sum((row.provider, key) not in keys for key in invented[row.provider]["keys"]),
         }
         for row in rows
@@ -198,7 +199,7 @@ async def _account(demo: Demo, asked: Sequence[UUID]) -> dict[str, Any]:
     return {
         "providers": len(by_provider),
         **total,
-        "stories": stories,
+        "stories": stories.get(None, 0),
         "lost": sum(one["lost"] for one in by_provider.values()),
         "items": len(keys),
         "trouble": [f"{row.kind} {row.provider} {row.dataset}: {row.state}: {row.why}" for row in failed],
@@ -212,6 +213,8 @@ _BY_PROVIDER = text(
         sum(rejected) AS rejected, sum(skipped) AS skipped, sum(observed) AS observed
     FROM jobs WHERE id = ANY(:ids) GROUP BY 1 ORDER BY 1"""
 )
+
+_STORIES = text("""SELECT provider, count(DISTINCT story_id) AS count FROM items GROUP BY ROLLUP (provider)""")
 
 _TROUBLE = text(
     """SELECT kind, args ->> 'provider' AS provider, args ->> 'dataset' AS dataset, state,

@@ -55,17 +55,33 @@ async def _demo(
 
 
 def _tell(account: dict[str, Any], console: Console) -> None:
-    table = Table("provider", *(name for name in _SHOWN), title="What was asked for, and what came of it")
-    for name, counts in account["by_provider"].items():
-        table.add_row(name, *(str(counts[shown]) for shown in _SHOWN))
+    providers = account["by_provider"]
+    table = Table("", *providers, "all", "", title="What was asked for, and what came of it", title_justify="left")
+    for column in table.columns[1:-1]:
+        column.justify = "right"
+    for name, meaning in _SHOWN.items():
+        counts = [str(one[name]) for one in providers.values()]
+        table.add_row(name, *counts, str(account[name]), f"[dim]{meaning}[/]")
     console.print(table)
-    console.print(
-        f"{account['items']} items in the ledger, {account['stories']} stories, {account['lost']} lost,"
-        f" {account['seconds']} s."
-    )
+    known = " Nothing was new: this ledger has seen it all before (--fresh begins anew)." if not account["new"] else ""
+    console.print(f"The ledger holds {account['items']} items; this took {account['seconds']} s.{known}")
     for line in account["trouble"]:
         console.print(f"[bold]not done:[/] {line}", highlight=False)
 
 
-_SHOWN = ("jobs", "pages", "calls", "cost", "found", "new", "duplicate", "amended", "rejected", "skipped", "lost")
+_SHOWN = {
+    "jobs": "what was asked for",
+    "pages": "answers that were kept",
+    "calls": "requests that were paid for",
+    "cost": "calls, or credits",
+    "found": "rows on those pages",
+    "new": "became items",
+    "duplicate": "were known",
+    "amended": "known, but changed: a revision",
+    "rejected": "could not be read, with a reason",
+    "skipped": "no data, by the provider's rule",
+    "observed": "votes and prices that moved",
+    "stories": "told by these items",
+    "lost": "in the sandbox, not in the ledger",
+}
 COMMANDS = (demo,)
