@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.table import Table
@@ -56,7 +57,15 @@ async def _demo(
 
 def _tell(account: dict[str, Any], console: Console) -> None:
     providers = account["by_provider"]
-    table = Table("", *providers, "all", "", title="What was asked for, and what came of it", title_justify="left")
+    table = Table(
+        "",
+        *providers,
+        "all",
+        "",
+        title="What was asked for, and what came of it",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+    )
     for column in table.columns[1:-1]:
         column.justify = "right"
     for name, meaning in _SHOWN.items():
@@ -71,17 +80,17 @@ def _tell(account: dict[str, Any], console: Console) -> None:
 
 _SHOWN = {
     "jobs": "what was asked for",
-    "pages": "answers that were kept",
-    "calls": "requests that were paid for",
+    "pages": "answers kept",
+    "calls": "requests paid for",
     "cost": "calls, or credits",
     "found": "rows on those pages",
     "new": "became items",
     "duplicate": "were known",
-    "amended": "known, but changed: a revision",
-    "rejected": "could not be read, with a reason",
-    "skipped": "no data, by the provider's rule",
-    "observed": "votes and prices that moved",
+    "amended": "known, but changed",
+    "rejected": "unreadable rows",
+    "skipped": "no data, by rule",
+    "observed": "votes, prices moved",
     "stories": "told by these items",
-    "lost": "in the sandbox, not in the ledger",
+    "lost": "not in the ledger",
 }
 COMMANDS = (demo,)
