@@ -1,0 +1,185 @@
+"""The documentation is executed: what it tells people to type works, what it links to is there.
+
+A block opts out with the reason right before it, ``<!-- not executed: it needs a paid key -->``; the status of commands
+that end with another than 0 stands there as well, ``<!-- exits 1 -->``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from ops.cli import sluice
+from ops.embedded.server import wait_for
+from tests.documents import MARGIN, PAGES, TOP, Block, blocks, prose, spoken
+
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+EXECUTED = [block for block in BLOCKS if block.reason is None]
+NEVER_LINKED = (".git", ".venv", "var")  # a reader's own, and not this checkout's
+READY = "Ctrl-C"
+COMMAND_S = 90
+WORD = "[a-z][a-z-]*"
+
+
+def in_language(language: str) -> list[Block]:
+    return [block for block in EXECUTED if block.language == language]
+
+
+# -- a checkout of the reader's own ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def checkout() -> Iterator[Path]:
+    """A folder that looks like the checkout after ``make setup``, so that nothing is written into this one."""
+    folder = Path(tempfile.mkdtemp(prefix="sluice-docs-"))
+    for entry in TOP.iterdir():
+        if entry.name not in NEVER_LINKED:
+            (folder / entry.name).symlink_to(entry)
+    (folder / ".venv").symlink_to(sys.prefix)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def environment() -> dict[str, str]:
+    """A reader who has set nothing."""
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith("SLUICE_") and "_API_KEY" not in name
+    }
+
+
+@pytest.fixture(scope="module")
+def system(checkout: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """What ``make up`` starts and leaves running."""
+    assert "up" in targets()
+    told = checkout / "up.log"
+    with told.open("wb") as log:
+        command = [".venv/bin/sluice", "up"]
+        running = subprocess.Popen(command, cwd=checkout, env=environment, stdout=log, stderr=log)
+    try:
+        wait_for(lambda: running.poll() is not None or READY in told.read_text(), within_s=COMMAND_S)
+        assert running.poll() is None, told.read_text()
+        assert READY in told.read_text()
+        yield running
+    finally:
+        running.send_signal(signal.SIGTERM)
+        status = running.wait(COMMAND_S)
+    assert status == 0, told.read_text()
+
+
+def execute(words: list[str], block: Block, cwd: Path, environment: dict[str, str], typed: str | None = None) -> None:
+    """Run one command as a reader would; it must end as the page says, and in time."""
+    process = subprocess.Popen(
+        words,
+        cwd=cwd,
+        env=environment,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        told, _ = process.communicate(typed, timeout=COMMAND_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    assert process.returncode == block.exits, f"{block}: {words[-1]}\n{told}"
+
+
+@pytest.mark.parametrize("block", in_language("console"), ids=str)
+def test_commands_end_as_the_page_says(
+    block: Block, checkout: Path, environment: dict[str, str], request: pytest.FixtureRequest
+) -> None:
+    assert block.commands, f"{block}: a console block has lines that begin with `$ `"
+    for command in block.commands:
+        words = shlex.split(command, comments=True)
+        if words[0] == "make":  # never make within make: what the targets do has tests of its own
+            assert words[1] in targets(), command
+            continue
+        request.getfixturevalue("system")
+        execute(["sh", "-c", command], block, checkout, environment)
+
+
+@pytest.mark.parametrize("block", in_language("python"), ids=str)
+def test_python_examples_run(
+    block: Block, checkout: Path, environment: dict[str, str], system: subprocess.Popen[bytes]
+) -> None:
+    execute([".venv/bin/python", "-W", "error", "-"], block, checkout, environment, block.text)
+
+
+@pytest.mark.parametrize("block", in_language("json"), ids=str)
+def test_json_examples_parse(block: Block) -> None:
+    json.loads(block.text)
+
+
+# -- names and links ---------------------------------------------------------------------------------------------------
+
+
+def test_commands_are_written_in_a_language_that_is_executed() -> None:
+    assert [str(block) for block in BLOCKS if block.language in ("sh", "bash", "shell", "py", "pycon", "jsonc")] == []
+    assert [str(block) for block in BLOCKS if not block.language and re.search(r"^\$ ", block.text, re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_opt_out_gives_its_reason_right_before_a_block(page: Path) -> None:
+    comments = re.findall(r"<!--.*?-->", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert [comment for comment in comments if not MARGIN.fullmatch(comment)] == []
+    assert len(comments) == sum(block.reason is not None or block.exits != 0 for block in blocks(page))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    lost = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, heading = target.partition("#")
+        there = page.parent / name if name else page
+        if not there.exists() or (heading and heading not in headings(there)):
+            lost.append(target)
+    assert lost == []
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", [*PAGES, TOP / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_every_command_that_is_named_exists(page: Path) -> None:
+    calls = [call for code in spoken(page) for call in re.findall(rf"(?:^|[ /])sluice((?: {WORD})+)(?= |$)", code)]
+    named = [call.split() for call in calls]
+    assert [" ".join(words) for words in named if not is_command(sluice, words)] == []
+
+
+def is_command(command: click.Command, words: list[str]) -> bool:
+    """Whether these words lead down the tree of commands; behind a command's own name may stand anything."""
+    if not isinstance(command, click.Group) or not words:
+        return True
+    below = command.commands.get(words[0])
+    return below is not None and is_command(below, words[1:])
+
+
+@pytest.mark.parametrize("page", [*PAGES, TOP / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_every_make_target_that_is_named_exists(page: Path) -> None:
+    named = {target for code in spoken(page) for target in re.findall(rf"^make ({WORD})", code)}
+    assert named - targets() == set()
+
+
+def targets() -> set[str]:
+    return set(re.findall(rf"^({WORD}):(?!=)", (TOP / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
