@@ -1,13 +1,15 @@
 """What the dispatcher has to say again: rows that are due and that no message is on its way for.
 
+Marking comes first and is committed before anything is sent: a worker that is quicker than the commit would find the
+row locked, and the hint would be wasted.  ``unsay`` takes the marks back when the broker would not take the messages.
+
 Three ways to be due: never published (or waiting until now), published and lost, or left by a worker whose lease ran
 out.  A published row counts as lost only when its queue is empty or after a very long time: a deep queue is no loss.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -19,11 +21,8 @@ LOST_FOR_SURE = timedelta(minutes=30)
 
 async def jobs(
     conn: AsyncConnection, *, empty: Collection[str], now: datetime, lost_after: timedelta, limit: int = 2000
-) -> Counter[str]:
-    """Mark due jobs as published and say how many hints each queue needs.
-
-    ``empty`` names the queues in which no message waits.  Run this in the transaction that ends after publishing.
-    """
+) -> list[tuple[UUID, str]]:
+    """Mark due jobs as published, and give each one's id and queue; ``empty``: queues in which no message waits."""
     rows = await conn.execute(
         _JOBS,
         {
@@ -34,7 +33,7 @@ async def jobs(
             "limit": limit,
         },
     )
-    return Counter(row.queue for row in rows)
+    return [(row.id, row.queue) for row in rows]
 
 
 async def pages(
@@ -50,6 +49,15 @@ async def pages(
         },
     )
     return [row.id for row in rows]
+
+
+async def unsay(conn: AsyncConnection, unsent: Sequence[UUID]) -> None:
+    """Nothing is on its way for these jobs and pages after all."""
+    for table in ("jobs", "pages"):
+        await conn.execute(
+            text(f"UPDATE {table} SET published_at = NULL WHERE id = ANY(:ids)"),  # noqa: S608  one of two words
+            {"ids": list(unsent)},
+        )
 
 
 async def live(conn: AsyncConnection) -> int:
@@ -68,7 +76,7 @@ _JOBS = text(
                 OR published_at < :lost AND queue = ANY(:empty)
                 OR lease_until < :now AND published_at < lease_until)
         ORDER BY priority DESC, run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED)
-    UPDATE jobs SET published_at = :now FROM due WHERE jobs.id = due.id RETURNING jobs.queue"""
+    UPDATE jobs SET published_at = :now FROM due WHERE jobs.id = due.id RETURNING jobs.id, jobs.queue"""
 )
 
 _PAGES = text(

@@ -7,6 +7,7 @@ does may be done twice without harm.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -77,11 +78,16 @@ class Dispatcher:
             landed = await due.pages(
                 conn, dedup_empty=DEDUP in empty and POST in empty, now=now, lost_after=self.lost_after
             )
-            hints: list[Hint] = [WorkOnJob(queue) for queue, count in wanted.items() for _ in range(count)]
-            hints += [DedupPage(page) for page in landed]
-            await self.producer.send(hints)  # before the commit: what was not sent stays due
+        hints: list[Hint] = [WorkOnJob(queue) for _, queue in wanted]
+        hints += [DedupPage(page) for page in landed]
+        try:
+            await self.producer.send(hints)
+        except BrokerUnreachableError:
+            async with self.database.begin() as conn:
+                await due.unsay(conn, [*(job for job, _ in wanted), *landed])
+            raise
         if hints:
-            log.info("dispatched", jobs=dict(wanted), pages=len(landed))
+            log.info("dispatched", jobs=Counter(queue for _, queue in wanted), pages=len(landed))
         return len(hints)
 
     async def _collect_dead(self) -> None:
