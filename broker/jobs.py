@@ -26,6 +26,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
+from broker.jsonb import kept
+
 LIVE = ("queued", "running", "waiting")
 
 
@@ -259,7 +261,7 @@ async def refuse(conn: AsyncConnection, *, queue: str, error: str, args: Mapping
             VALUES (:id, 'unreadable', :queue, CAST(:args AS jsonb), 'system', '', 'failed', :now, :error, :now,
                 :now)"""
         ),
-        {"id": job, "queue": queue, "args": orjson.dumps(dict(args)).decode(), "now": now, "error": error},
+        {"id": job, "queue": queue, "args": kept(dict(args)), "now": now, "error": error.replace("\x00", "\ufffd")},
     )
     return job
 

@@ -12,6 +12,7 @@ import orjson
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import best_match
 
+from broker.jsonb import misfit
 from broker.messages import PROBE, fetch_queue
 from broker.reparse import REPARSE
 
@@ -43,6 +44,8 @@ def check(kind: str, args: Mapping[str, Any]) -> None:
     if fault is not None:
         place = "/".join(map(str, fault.absolute_path))
         raise UnfitJobError(f"{kind}: {place + ': ' if place else ''}{fault.message[:300]}")
+    if (why := misfit(dict(args))) is not None:
+        raise UnfitJobError(f"{kind}: {why}")
 
 
 def queue_of(kind: str, args: Mapping[str, Any]) -> str:

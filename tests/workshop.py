@@ -23,6 +23,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker import jobs, providers, streams
+from broker import tables as row_tables
 from broker.envelope import UNREADABLE, Envelope, addressed
 from broker.jobs import NewJob
 from broker.limiter import ProviderLimiter, open_limiter
@@ -30,6 +31,7 @@ from broker.limits import Limits, Rate
 from broker.messages import DEDUP, JOBS, POST, PROBE, Hint, WorkOnJob, fetch_queue, queues
 from broker.producer import BrokerUnreachableError, Dead, Write
 from broker.streams import NewStream
+from ledger import tables as item_tables
 from ops.sandbox import SandboxConfig, SandboxServer, parse_fault, running_sandbox
 from tests.clock import Clock
 from workers.dispatch import Dispatcher
@@ -162,6 +164,8 @@ class Workshop:
                 await pipeline.post(UUID(kwargs["page"]), kwargs["items"])
             case "probe":
                 await pipeline.probe(PROBE)
+            case "jobs" if more := kwargs.keys() - {"kind", "args", "idempotency_key", "priority"}:
+                await pipeline.refuse(kwargs, f"unknown fields: {', '.join(sorted(more))}")
             case "jobs":
                 await pipeline.accept(**kwargs)
             case "unreadable":
@@ -300,12 +304,10 @@ async def open_workshop(
 
 
 async def empty(database: AsyncEngine) -> None:
-    """Forget everything but the schema."""
+    """Forget every job, and every item collected."""
+    tables = [*row_tables.metadata.tables, *item_tables.metadata.tables]
     async with database.begin() as conn:
-        found = await conn.execute(
-            text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'")
-        )
-        await conn.execute(text(f"TRUNCATE {', '.join(row.tablename for row in found)} RESTART IDENTITY CASCADE"))
+        await conn.execute(text(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE"))
 
 
 async def eventually(check: Callable[[], Awaitable[object]], *, within_s: float = 20.0) -> None:

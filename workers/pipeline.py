@@ -337,7 +337,9 @@ def accepted(kind: str, args: Mapping[str, Any], idempotency_key: str | None, pr
         raise UnfitJobError("kind is text and args is a JSON object")
     if idempotency_key is not None and not (isinstance(idempotency_key, str) and 0 < len(idempotency_key) <= 200):
         raise UnfitJobError("idempotency_key is text of 1 to 200 characters")
-    if not isinstance(priority, int) or not -100 <= priority <= 100:
+    if "\x00" in (idempotency_key or ""):
+        raise UnfitJobError("idempotency_key holds a NUL")
+    if not isinstance(priority, int) or isinstance(priority, bool) or not -100 <= priority <= 100:
         raise UnfitJobError("priority is a whole number from -100 to 100")
     check(kind, args)
     return NewJob(kind, queue_of(kind, args), args, owner="amqp", idempotency_key=idempotency_key, priority=priority)
