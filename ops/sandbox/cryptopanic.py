@@ -60,25 +60,14 @@ def link(ask: Ask, page: int | None) -> str | None:
     return f"{ask.base}{ask.path}?{urlencode(query)}"
 
 
-class CryptoPanic:
-    """Serves a list of posts, newest first; ``reach`` is where it is cut outside Enterprise."""
+class CryptoPanicDoor:
+    """What every list of CryptoPanic has in common, invented or recorded: who may ask, the price, the refusals."""
 
     name = "cryptopanic"
-
-    def __init__(self, seed: int, source: Source, reach: int | None) -> None:
-        self._seed = seed
-        self._posts = source
-        self._reach = reach
-        self._rendered: dict[tuple[str, int], orjson.Fragment] = {}
-        self._tick = -1
 
     def token(self, ask: Ask) -> str | None:
         """Find the token in the query."""
         return ask.query.get("auth_token")
-
-    def route(self, ask: Ask) -> Answer | None:
-        """Plans and routes that are gone answer with a page for people; the trailing slash is part of the path."""
-        return None if plan_of(ask) and ask.method == "GET" else html(404, HTML_404)
 
     def cost(self, _ask: Ask) -> int:
         """One call is one call."""
@@ -87,6 +76,21 @@ class CryptoPanic:
     def refusal(self, kind: str, _ask: Ask, _detail: str = "") -> Answer:
         """Say no in CryptoPanic's words."""
         return refusal(kind)
+
+
+class CryptoPanic(CryptoPanicDoor):
+    """Serves a list of posts, newest first; ``reach`` is where it is cut outside Enterprise."""
+
+    def __init__(self, seed: int, source: Source, reach: int | None) -> None:
+        self._seed = seed
+        self._posts = source
+        self._reach = reach
+        self._rendered: dict[tuple[str, int], orjson.Fragment] = {}
+        self._tick = -1
+
+    def route(self, ask: Ask) -> Answer | None:
+        """Plans and routes that are gone answer with a page for people; the trailing slash is part of the path."""
+        return None if plan_of(ask) and ask.method == "GET" else html(404, HTML_404)
 
     def answer(self, ask: Ask) -> Answer:
         """Give one page of the list."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.sandbox.answers import HTML_404, Answer, Api, Ask, Invented, html
-from ops.sandbox.cryptopanic import answered, link, page_number, plan_of, refusal
+from ops.sandbox.cryptopanic import CryptoPanicDoor, answered, link, page_number, plan_of
 from ops.sandbox.meter import Meter
 from ops.sandbox.nansen import Nansen
 from ops.sandbox.newscatcher import NewsCatcher, version_of
@@ -30,10 +30,8 @@ from ops.sandbox.recorded_rows import RecordedRows
 PAGES = "cryptopanic/v1_2025-03"
 
 
-class RecordedPosts:
+class RecordedPosts(CryptoPanicDoor):
     """The recorded pages of CryptoPanic as pages 1, 2, 3, ... of one list, newest first."""
-
-    name = "cryptopanic"
 
     def __init__(self, folder: Path) -> None:
         files = sorted(listed(folder / PAGES, "page_*.json"), key=_newest, reverse=True)
@@ -41,21 +39,9 @@ class RecordedPosts:
         self.rows = [row for path in files for row in valued(path)["results"]]
         self.at = max(datetime.fromisoformat(row["published_at"]) for row in self.rows)
 
-    def token(self, ask: Ask) -> str | None:
-        """Find the token in the query."""
-        return ask.query.get("auth_token")
-
     def route(self, ask: Ask) -> Answer | None:
         """Only v1 was recorded."""
         return None if plan_of(ask) == "v1" and ask.method == "GET" else html(404, HTML_404)
-
-    def cost(self, _ask: Ask) -> int:
-        """One call is one call."""
-        return 1
-
-    def refusal(self, kind: str, _ask: Ask, _detail: str = "") -> Answer:
-        """Say no in CryptoPanic's words."""
-        return refusal(kind)
 
     def answer(self, ask: Ask) -> Answer:
         """Give a recorded page with its links rebuilt; behind the last one there is nothing."""
