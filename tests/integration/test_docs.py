@@ -12,6 +12,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -54,10 +55,14 @@ def checkout() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
-    """A reader who has set nothing."""
-    return {
+    """A reader who has set nothing, on a machine where others use the usual port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ours = {
         name: value for name, value in os.environ.items() if not name.startswith("SLUICE_") and "_API_KEY" not in name
     }
+    return ours | {"SLUICE_PORT": str(port)}
 
 
 @pytest.fixture(scope="module")
