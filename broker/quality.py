@@ -20,7 +20,7 @@ from cronsim import CronSim
 
 Level = Literal["ok", "alert", "high", "unknown"]
 
-WEIGHTS = {"completeness": 0.3, "timeliness": 0.4, "accuracy": 0.3}
+COMPLETENESS_WEIGHT, TIMELINESS_WEIGHT, ACCURACY_WEIGHT = 0.3, 0.4, 0.3
 ALERT_BELOW, HIGH_BELOW = 0.7, 0.5
 BASELINE_WINDOWS_MIN = 3  # fewer earlier windows say nothing about what is usual
 
@@ -96,10 +96,15 @@ class Figures:
     @property
     def score(self) -> float | None:
         """The weighted mean of the figures that are known; None when none is."""
-        known = {name: figure for name in WEIGHTS if (figure := getattr(self, name)) is not None}
+        weighed = (
+            (COMPLETENESS_WEIGHT, self.completeness),
+            (TIMELINESS_WEIGHT, self.timeliness),
+            (ACCURACY_WEIGHT, self.accuracy),
+        )
+        known = [(weight, figure) for weight, figure in weighed if figure is not None]
         if not known:
             return None
-        return sum(WEIGHTS[name] * figure for name, figure in known.items()) / sum(WEIGHTS[name] for name in known)
+        return sum(weight * figure for weight, figure in known) / sum(weight for weight, _ in known)
 
     @property
     def level(self) -> Level:

@@ -252,6 +252,6 @@ _JOBS = """SELECT jobs.id, kind, queue, args, owner, idempotency_key, jobs.prior
     skipped, observed, calls, cost, last_error, jobs.created_at, started_at, finished_at
     FROM jobs LEFT JOIN streams ON streams.id = jobs.stream_id"""
 
-_PAGES = """SELECT id, job_id, seq, provider, dataset, request, cursor, body_bytes, fetched_at, answered_at, cost, state,
-    reason, found, new, duplicate, amended, rejected, skipped, observed, rejects, warnings, complete, posted_at
+_PAGES = """SELECT id, job_id, seq, provider, dataset, request, cursor, body_bytes, fetched_at, answered_at, cost,
+    state, reason, found, new, duplicate, amended, rejected, skipped, observed, rejects, warnings, complete, posted_at
     FROM pages"""

@@ -10,7 +10,21 @@ from broker.connect import UnknownBrokerError
 from broker.limiter import LimiterUnreachable
 from broker.producer import BrokerUnreachableError
 from ledger.engine import LedgerUnreachable
-from ops.cli import processes, stack
+from ops.cli import (
+    dead,
+    doctor,
+    enqueue,
+    items,
+    jobs,
+    processes,
+    providers,
+    quality,
+    sandbox,
+    stack,
+    streams,
+    up,
+)
+from ops.cli.opening import CannotDo
 from ops.embedded import AlreadyRunning, CannotStart
 from ops.settings import BadSetting
 
@@ -19,6 +33,7 @@ FOR_PEOPLE = (
     AlreadyRunning,
     BadSetting,
     BrokerUnreachableError,
+    CannotDo,
     CannotStart,
     LedgerUnreachable,
     LimiterUnreachable,
@@ -32,7 +47,8 @@ def sluice() -> None:
     """Paid, rate-limited crypto data into one audited ledger."""
 
 
-for _module in (processes, stack):
+_MODULES = (stack, up, processes, sandbox, enqueue, jobs, streams, dead, items, providers, quality, doctor)
+for _module in _MODULES:
     for _command in _module.COMMANDS:
         sluice.add_command(_command)
 

@@ -1,0 +1,180 @@
+"""``sluice up``: everything on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from broker import streams
+from broker.streams import NewStream
+from ledger import migrate
+from ops import log
+from ops.bootstrap import configured_providers, server
+from ops.cli.opening import opened, transact
+from ops.cli.output import utc_now
+from ops.cli.processes import stop_signal
+from ops.default_streams import default_streams, sandbox_streams
+from ops.demo import sandbox_variables
+from ops.embedded import Stack
+from ops.embedded.stack import BrokerName
+from ops.sandbox import SandboxConfig, running_sandbox
+from ops.sandbox.server import SandboxServer
+from ops.settings import Settings, environment_with
+from ops.supervisor import Child, kept_running
+from ops.worker import LEAVE_AFTER_DRAIN_S
+
+GROW_EVERY = 10  # calls for news between two new stories of the sandbox, so that there is something to see
+CLOCK_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """What runs: settings with known servers, the environment of its processes, the sandbox where there is one."""
+
+    settings: Settings
+    environment: Mapping[str, str]
+    sandbox: SandboxServer | None
+
+
+@click.command()
+@click.option("--broker", type=click.Choice(["redis", "rabbitmq"]), default="redis", show_default=True)
+@click.option("--no-sandbox", is_flag=True, help="No invented providers, also when no key is set.")
+@click.option("--processes", type=click.IntRange(1, 256), help="Worker processes; default: one per core.")
+@click.pass_context
+def up(context: click.Context, broker: BrokerName, no_sandbox: bool, processes: int | None) -> None:
+    """Run everything on this machine until Ctrl-C: servers, schema, workers, dispatcher.
+
+    Servers are those that SLUICE_DATABASE_URL, SLUICE_REDIS_URL and SLUICE_BROKER_URL name, else private ones under
+    SLUICE_VAR. Without any provider's key, a sandbox stands in for all providers. The first start registers streams.
+
+    \b
+    Example: sluice up --broker rabbitmq --processes 2
+    """
+    settings = Settings.from_env()
+    log.configure(settings)
+    root = context.find_root().command
+    doors = ["serve"] if isinstance(root, click.Group) and "serve" in root.commands else []
+    asyncio.run(_run(settings, broker, not no_sandbox, processes or settings.worker.processes, doors))
+
+
+async def _run(
+    settings: Settings, broker: BrokerName, with_sandbox: bool, processes: int, doors: Sequence[str]
+) -> None:
+    stop = stop_signal()
+    async with _standing(settings, broker, with_sandbox) as standing:
+        if stop.is_set():
+            return
+        await asyncio.to_thread(migrate.upgrade, server(standing.settings.database_url))
+        added = await _register(standing)
+        drain_s = standing.settings.worker.drain_s + LEAVE_AFTER_DRAIN_S + 5
+        async with kept_running(_children(standing, processes, doors), stop_s=drain_s):
+            _tell(standing, processes, added, doors)
+            await stop.wait()
+            click.echo("Stopping: messages in hand are finished first.")
+    click.echo("Stopped.")
+
+
+@asynccontextmanager
+async def _standing(settings: Settings, broker: BrokerName, with_sandbox: bool) -> AsyncIterator[Up]:
+    """Start the servers and the sandbox that are needed; stop them at the end."""
+    overrides: dict[str, str] = {}
+    sandbox = None
+    async with AsyncExitStack() as stack:
+        if not settings.external:
+            click.echo(f"Starting PostgreSQL, Redis{' and RabbitMQ' if broker == 'rabbitmq' else ''} ...")
+            servers = await stack.enter_async_context(Stack(settings.var, broker))
+            overrides |= servers.settings_overrides()
+        if with_sandbox and not any(given.key for given in settings.providers.values()):
+            sandbox = await stack.enter_async_context(_sandbox(settings.var))
+            overrides |= sandbox_variables(settings, sandbox.url)
+        environment = environment_with(overrides)
+        yield Up(Settings.from_env(environment), environment, sandbox)
+
+
+@asynccontextmanager
+async def _sandbox(var: Path) -> AsyncIterator[SandboxServer]:
+    """Serve the world that the first start under this folder invented; its clock goes with ours."""
+    began = _first_start(var)
+    async with running_sandbox(SandboxConfig(now=began, grow_every=GROW_EVERY)) as server:
+        keeper = asyncio.create_task(_keep_time(server))
+        try:
+            yield server
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+
+
+async def _keep_time(server: SandboxServer) -> None:
+    while True:
+        clock = server.state.clock
+        clock.advance(max(0.0, (utc_now() - clock.now()).total_seconds()))
+        await asyncio.sleep(CLOCK_EVERY_S)
+
+
+def _first_start(var: Path) -> datetime:
+    note = var / "sandbox.json"
+    if not note.exists():
+        var.mkdir(parents=True, exist_ok=True)
+        note.write_text(json.dumps({"now": datetime.now(UTC).isoformat(timespec="seconds")}))
+    return datetime.fromisoformat(json.loads(note.read_text())["now"])
+
+
+async def _register(standing: Up) -> int:
+    """Register streams where there are none; give their number."""
+    providers = configured_providers(standing.settings)
+    if standing.sandbox is not None:
+        new = sandbox_streams(standing.sandbox.state.world.streams(), providers)
+    else:
+        with_key = [name for name, given in standing.settings.providers.items() if given.key]
+        new = default_streams([providers[name] for name in with_key])
+
+    async def add(conn: AsyncConnection) -> Sequence[NewStream]:
+        if await streams.listed(conn):
+            return []
+        for one in new:
+            await streams.add(conn, one, now=utc_now())
+        return new
+
+    async with opened(standing.settings) as database:
+        return len(await transact(database, standing.settings, add))
+
+
+def _children(standing: Up, processes: int, doors: Sequence[str]) -> list[Child]:
+    threads = str(standing.settings.worker.threads)
+    words = {"dispatcher": ["dispatch"]} | {door: [door] for door in doors}
+    words |= {f"worker {n}": ["worker", "--processes", "1", "--threads", threads] for n in range(1, processes + 1)}
+    return [Child(name, arguments, standing.environment) for name, arguments in words.items()]
+
+
+def _tell(standing: Up, processes: int, added: int, doors: Sequence[str]) -> None:
+    settings = standing.settings
+    lines = [
+        ("database", str(settings.database_url)),
+        ("redis", str(settings.redis_url)),
+        ("broker", str(settings.broker_url)),
+        ("providers", f"sandbox at {standing.sandbox.url}" if standing.sandbox else _with_key(settings)),
+        ("workers", f"{processes} processes, and a dispatcher"),
+    ]
+    if doors:
+        lines.append(("gateway", f"http://{settings.gateway.host}:{settings.gateway.port}/api/v1"))
+    if added:
+        lines.append(("streams", f"{added} registered: sluice streams list"))
+    for name, value in lines:
+        click.echo(f"{name:<10}{value}")
+    click.echo("Running. Other commands find it by themselves (sluice jobs list, sluice doctor); Ctrl-C stops it.")
+
+
+def _with_key(settings: Settings) -> str:
+    names = [name for name, given in settings.providers.items() if given.key]
+    return f"{', '.join(names)} (the others have no key)" if names else "none has a key: sluice doctor says what to set"
+
+
+COMMANDS = (up,)
