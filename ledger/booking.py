@@ -1,0 +1,276 @@
+"""Booking: which lots a disposal used, what it cost, and what was gained.  Pure and incremental.
+
+A ``Booking`` holds pools of lots under one set of rules and takes trades one at a time, in booking order (time, then
+arrival).  One more trade costs the same whatever went before.  ``snapshot`` gives its whole state as JSON values, from
+which ``restore`` goes on; a late trade is booked again from a snapshot before it (``ledger.journal`` does so).
+Quantities are whole steps of 10**-36, amounts of money whole steps of 10**-18 (``ledger.numbers``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from ledger.lots import Inventory, Lot, Match, Method, Order, carried, inventory, matches, new_lot
+from ledger.moves import Act, Move, PoolBy, PoolKey, moves
+from ledger.numbers import divided, quantity_text
+from ledger.trades import InvalidTrade, Trade
+
+
+class Oversell(StrEnum):
+    """What happens to a sale of more than is there."""
+
+    REJECT = "reject"
+    ZERO_BASIS = "zero_basis"  # the uncovered part has cost 0 and is told as missing
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Under what conventions a history is booked.  Shorts, where allowed, come before ``oversell``."""
+
+    method: Method = Method.FIFO
+    pool_by: PoolBy = PoolBy.USER_COIN
+    oversell: Oversell = Oversell.REJECT
+    allow_short: bool = False
+
+
+class Oversold(InvalidTrade):
+    """Under ``reject``, more is sold than is there; the book is as it was before."""
+
+    def __init__(self, trade: Trade, pool: PoolKey, missing: int) -> None:
+        where = f" in {pool.account}" if pool.account is not None else ""
+        super().__init__(
+            f"trade {trade.trade_id} takes out {quantity_text(missing)} {pool.coin} more than {pool.user} has{where}"
+            f" at {trade.happened_at.isoformat()}: post the missing acquisition, or book with zero_basis"
+        )
+        self.trade, self.pool, self.missing = trade, pool, missing
+
+
+class OutOfOrder(ValueError):
+    """A trade is older than what its pool has booked: book it again from a snapshot before it."""
+
+
+class Side(StrEnum):
+    """Whether a disposal sold what was held, or bought back what was owed."""
+
+    SELL = "sell"
+    COVER = "cover"
+
+
+class Disposal(NamedTuple):
+    """Units that left a pool, what they brought, and the lots that they came from.
+
+    ``leg`` says which side of the trade it is: base, quote or fee.  ``gain`` is proceeds less cost.  ``missing`` is
+    the quantity that no lot covered (cost 0).  In a cover, matches name the short lots and carry their proceeds.
+    """
+
+    pool: PoolKey
+    trade_id: str
+    leg: str
+    side: Side
+    at: datetime
+    seq: int
+    qty: int
+    proceeds: int
+    cost: int
+    missing: int
+    matches: tuple[Match, ...]
+    tag: str
+
+    @property
+    def gain(self) -> int:
+        """Give what was gained, or lost."""
+        return self.proceeds - self.cost
+
+
+class Todo(NamedTuple):
+    """What a person can settle by posting what is missing: no lot covered ``missing`` units."""
+
+    pool: PoolKey
+    trade_id: str
+    at: datetime
+    missing: int
+
+
+TOTALS = ("acquired", "carried_in", "carried_out", "proceeds", "cost_of_sold", "income", "expense", "missing_qty")
+
+
+class Pool:
+    """The lots of one user and coin (and account), and the sums over its whole history, in steps."""
+
+    __slots__ = ("key", "last", "lots", "shorts", *TOTALS)
+
+    def __init__(self, key: PoolKey, method: Method) -> None:
+        self.key = key
+        self.last: Order | None = None
+        self.lots: Inventory = inventory(method)
+        self.shorts: Inventory = inventory(Method.AVERAGE if method is Method.AVERAGE else Method.FIFO)
+        self.acquired = self.carried_in = self.carried_out = 0
+        self.proceeds = self.cost_of_sold = self.income = self.expense = self.missing_qty = 0
+
+    @property
+    def realised(self) -> int:
+        """Give all gains so far."""
+        return self.proceeds - self.cost_of_sold
+
+    @property
+    def open_qty(self) -> int:
+        """Give what is held; negative where it is owed."""
+        return self.lots.qty - self.shorts.qty
+
+    @property
+    def open_cost(self) -> int:
+        """Give what the open lots cost, less what open shorts brought."""
+        return self.lots.cost - self.shorts.cost
+
+
+class Booking:
+    """Pools under one set of rules, and the one way in: ``book``."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.pools: dict[PoolKey, Pool] = {}
+        self._reject = rules.oversell is Oversell.REJECT
+
+    def book(self, trade: Trade) -> list[Disposal]:
+        """Book the trade; answer what it disposed of, base first, then quote, then fee.
+
+        Errors: ``Oversold`` under ``reject`` and ``OutOfOrder``; both leave the book as it was.
+        """
+        todo = moves(trade, self.rules.pool_by)
+        order = (trade.happened_at, trade.seq)
+        for move in todo:
+            self._refuse_disorder(move.pool, order)
+            if move.to is not None:
+                self._refuse_disorder(move.to, order)
+        if self._reject:
+            self._refuse_oversold(trade, todo)
+        done: list[Disposal] = []
+        for move in todo:
+            pool = self.pool(move.pool)
+            pool.last = order
+            act = move.act
+            if act is Act.ACQUIRE:
+                self._acquire(pool, move, trade, done)
+            elif act is Act.DISPOSE:
+                self._dispose(pool, move, trade, done)
+            elif act is Act.CARRY:
+                self._carry(pool, move, trade)
+            pool.income += move.income
+            pool.expense += move.expense
+        return done
+
+    def pool(self, key: PoolKey) -> Pool:
+        """Give the pool, made empty where there was none."""
+        pool = self.pools.get(key)
+        if pool is None:
+            pool = self.pools[key] = Pool(key, self.rules.method)
+        return pool
+
+    def _refuse_disorder(self, key: PoolKey, order: Order) -> None:
+        pool = self.pools.get(key)
+        if pool is not None and pool.last is not None and order < pool.last:
+            raise OutOfOrder(f"{order[0].isoformat()} is before what is booked for {key.user}'s {key.coin}")
+
+    def _refuse_oversold(self, trade: Trade, todo: list[Move]) -> None:
+        """Sum up first what one trade takes out of each pool: a transfer's fee may be in the coin that moves."""
+        wanted: dict[PoolKey, int] = {}
+        for move in todo:
+            takes = move.act is Act.CARRY or (move.act is Act.DISPOSE and not self.rules.allow_short)
+            if not takes:
+                continue
+            need = wanted[move.pool] = wanted.get(move.pool, 0) + move.qty
+            pool = self.pools.get(move.pool)
+            missing = need - (pool.lots.qty if pool is not None else 0)
+            if missing > 0:
+                raise Oversold(trade, move.pool, missing)
+
+    def _acquire(self, pool: Pool, move: Move, trade: Trade, done: list[Disposal]) -> None:
+        qty, cost = move.qty, move.amount
+        pool.acquired += cost
+        if pool.shorts.qty:
+            covered = min(qty, pool.shorts.qty)
+            part = divided(cost * covered, qty)
+            done.append(self._cover(pool, move, trade, covered, part))
+            qty, cost = qty - covered, cost - part
+        if qty:
+            order = (trade.happened_at, trade.seq)
+            lot = Lot(trade.trade_id, order, qty, cost, qty, cost, move.paid, move.qty)
+            pool.lots.add(lot)
+
+    def _cover(self, pool: Pool, move: Move, trade: Trade, qty: int, cost: int) -> Disposal:
+        parts = pool.shorts.take(qty)
+        proceeds = sum(part.cost for part in parts)
+        pool.proceeds += proceeds
+        pool.cost_of_sold += cost
+        at, seq = trade.happened_at, trade.seq
+        used = matches(parts)
+        return Disposal(
+            pool.key, trade.trade_id, move.leg, Side.COVER, at, seq, qty, proceeds, cost, 0, used, trade.tag
+        )
+
+    def _dispose(self, pool: Pool, move: Move, trade: Trade, done: list[Disposal]) -> None:
+        lots = pool.lots
+        qty, proceeds, missing = move.qty, move.amount, 0
+        if qty > lots.qty:
+            if self.rules.allow_short:
+                qty, proceeds = self._short(pool, move, trade)
+                if not qty:
+                    return
+            else:
+                missing = qty - lots.qty
+        taken = qty - missing
+        parts = lots.take(taken) if taken else []
+        cost = 0
+        for part in parts:
+            cost += part.cost
+        pool.proceeds += proceeds
+        pool.cost_of_sold += cost
+        pool.missing_qty += missing
+        at, seq = trade.happened_at, trade.seq
+        used = matches(parts)
+        done.append(
+            Disposal(
+                pool.key, trade.trade_id, move.leg, Side.SELL, at, seq, qty, proceeds, cost, missing, used, trade.tag
+            )
+        )
+
+    def _short(self, pool: Pool, move: Move, trade: Trade) -> tuple[int, int]:
+        """Owe what is not there; answer the quantity and the proceeds of what is."""
+        held = pool.lots.qty
+        proceeds = divided(move.amount * held, move.qty)
+        owed, brought = move.qty - held, move.amount - proceeds
+        pool.shorts.add(new_lot(trade.trade_id, trade.order, owed, brought, move.paid))
+        return held, proceeds
+
+    def _carry(self, pool: Pool, move: Move, trade: Trade) -> None:
+        """Move lots to another account; what no lot covers goes as a lot of cost 0 and is told as missing."""
+        assert move.to is not None
+        there = self.pool(move.to)
+        there.last = trade.order
+        missing = max(0, move.qty - pool.lots.qty)
+        taken = move.qty - missing
+        for part in pool.lots.take(taken) if taken else []:
+            pool.carried_out += part.cost
+            there.carried_in += part.cost
+            there.lots.add(carried(part))
+        if missing:
+            pool.missing_qty += missing
+            there.lots.add(new_lot(trade.trade_id, trade.order, missing, 0, move.paid))
+
+
+def book(trades: Iterable[Trade], rules: Rules) -> tuple[Booking, list[Disposal]]:
+    """Book a whole history, which must be in booking order and hold each trade once."""
+    booking = Booking(rules)
+    done: list[Disposal] = []
+    for trade in trades:
+        done += booking.book(trade)
+    return booking, done
+
+
+def todos(disposals: Iterable[Disposal]) -> list[Todo]:
+    """List what a person should look for: disposals that no lot covered in full."""
+    return [Todo(one.pool, one.trade_id, one.at, one.missing) for one in disposals if one.missing]
