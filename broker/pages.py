@@ -91,7 +91,7 @@ class Counts:
 async def land(conn: AsyncConnection, job: Claimed, page: NewPage, *, now: datetime) -> UUID:
     """Keep the page and move the job on, in one commit; raise LostLeaseError if the job is no longer this worker's.
 
-    A job cancelled meanwhile still lands what it has paid for.
+    A job that was cancelled meanwhile, or that failed by another of its pages, still lands what it has paid for.
     """
     page_id = uuid7()
     landed = await conn.execute(
@@ -188,7 +188,8 @@ _LAND = text(
     """WITH mine AS (
         UPDATE jobs SET landed = want, lease_until = NULL, attempt = 0, calls = calls + 1, cost = cost + :cost,
             polled_at = coalesce(polled_at, :answered_at), last_error = NULL
-        WHERE id = :id AND fence = :fence AND want = :seq AND landed < want AND state IN ('running', 'cancelled')
+        WHERE id = :id AND fence = :fence AND want = :seq AND landed < want
+            AND state IN ('running', 'cancelled', 'failed')
         RETURNING id, stream_id, cursor, polled_at)
     INSERT INTO pages (id, job_id, stream_id, seq, provider, dataset, request, cursor, body, body_bytes, fetched_at,
         answered_at, polled_at, cost, state, published_at)
@@ -268,8 +269,8 @@ _MALFORMED = text(
         GROUP BY bad.job_id)
     UPDATE jobs SET landed = landed - 1, last_error = :reason, published_at = NULL, run_at = :until,
         state = CASE WHEN state = 'cancelled' THEN state WHEN tries.n >= :attempts_max THEN 'failed' ELSE 'waiting' END,
-        reason = CASE WHEN tries.n >= :attempts_max THEN NULL ELSE 'retry: ' || :reason END,
-        finished_at = CASE WHEN tries.n >= :attempts_max THEN :now ELSE finished_at END
+        reason = CASE WHEN state = 'cancelled' OR tries.n >= :attempts_max THEN NULL ELSE 'retry: ' || :reason END,
+        finished_at = CASE WHEN state <> 'cancelled' AND tries.n >= :attempts_max THEN :now ELSE finished_at END
     FROM tries WHERE jobs.id = tries.job_id"""
 )
 
@@ -277,6 +278,6 @@ _BURY = text(
     """WITH dead AS (
         UPDATE pages SET state = 'dead', reason = :reason, lease_until = NULL
         WHERE id = :page AND state = 'landed' RETURNING job_id)
-    UPDATE jobs SET state = 'failed', last_error = :reason, finished_at = :now
+    UPDATE jobs SET state = 'failed', reason = NULL, last_error = :reason, finished_at = :now
     FROM dead WHERE jobs.id = dead.job_id AND jobs.state <> 'cancelled'"""
 )

@@ -282,7 +282,7 @@ class Pipeline:
             known = await store.known(conn, keys)
             decided = [
                 Fresh(
-                    decision(page, parsed, dataset, {key for _, key in known}),
+                    decision(page, parsed, dataset, {key for name, key in known if name == page.provider}),
                     with_story_keys(store.unseen(parsed.items, known, page.id)),
                 )
                 for page, parsed, dataset in read
