@@ -31,11 +31,19 @@ EXECUTED = [block for block in BLOCKS if block.reason is None]
 NEVER_LINKED = (".git", ".venv", "var")  # a reader's own, and not this checkout's
 READY = "Ctrl-C"
 COMMAND_S = 90
+pytestmark = pytest.mark.timeout(2 * COMMAND_S + 20)  # the first command of all waits for the system as well
+
 WORD = "[a-z][a-z-]*"
 
 
 def in_language(language: str) -> list[Block]:
     return [block for block in EXECUTED if block.language == language]
+
+
+def typed_commands() -> Iterator[tuple[Block, str]]:
+    """Every command of a console block, in the order in which a reader types them."""
+    for block in in_language("console"):
+        yield from ((block, command) for command in block.commands)
 
 
 # -- a checkout of the reader's own ------------------------------------------------------------------------------------
@@ -105,18 +113,20 @@ def execute(words: list[str], block: Block, cwd: Path, environment: dict[str, st
     assert process.returncode == block.exits, f"{block}: {words[-1]}\n{told}"
 
 
-@pytest.mark.parametrize("block", in_language("console"), ids=str)
-def test_commands_end_as_the_page_says(
-    block: Block, checkout: Path, environment: dict[str, str], request: pytest.FixtureRequest
+def said(block: Block, command: str) -> str:
+    return f"{block}: {re.split(r' +#', command)[0]}"
+
+
+@pytest.mark.parametrize(("block", "command"), [pytest.param(*typed, id=said(*typed)) for typed in typed_commands()])
+def test_a_command_ends_as_the_page_says(
+    block: Block, command: str, checkout: Path, environment: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
-    assert block.commands, f"{block}: a console block has lines that begin with `$ `"
-    for command in block.commands:
-        words = shlex.split(command, comments=True)
-        if words[0] == "make":  # never make within make: what the targets do has tests of its own
-            assert words[1] in targets(), command
-            continue
-        request.getfixturevalue("system")
-        execute(["sh", "-c", command], block, checkout, environment)
+    words = shlex.split(command, comments=True)
+    if words[0] == "make":  # never make within make: what the targets do has tests of its own
+        assert words[1] in targets(), command
+        return
+    request.getfixturevalue("system")
+    execute(["sh", "-c", command], block, checkout, environment)
 
 
 @pytest.mark.parametrize("block", in_language("python"), ids=str)
@@ -135,6 +145,7 @@ def test_json_examples_parse(block: Block) -> None:
 
 
 def test_commands_are_written_in_a_language_that_is_executed() -> None:
+    assert [str(block) for block in in_language("console") if not block.commands] == []
     assert [str(block) for block in BLOCKS if block.language in ("sh", "bash", "shell", "py", "pycon", "jsonc")] == []
     assert [str(block) for block in BLOCKS if not block.language and re.search(r"^\$ ", block.text, re.MULTILINE)] == []
 
