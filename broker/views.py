@@ -71,10 +71,9 @@ class JobView:
     @property
     def progress(self) -> str:
         """How far it is: "3 of 10 pages", or "3 pages" where the provider does not tell how many there are."""
-        if self.pages_total and not self.exhausted and self.pages_total >= self.posted:
-            return f"{self.posted} of {self.pages_total} pages"
-        if self.landed > self.posted:
-            return f"{self.posted} of {self.landed} pages" if self.exhausted else f"{self.posted} pages"
+        known = self.landed if self.exhausted else self.pages_total
+        if known and known > self.posted:
+            return f"{self.posted} of {known} pages"
         return f"{self.posted} page{'' if self.posted == 1 else 's'}"
 
     @property
