@@ -14,8 +14,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from ledger.legs import Act, Leg
 from ledger.lots import Inventory, Lot, Match, Method, Order, carried, inventory, matches, new_lot
-from ledger.moves import Act, Move, PoolBy, PoolKey, moves
+from ledger.moves import PoolBy, PoolKey
 from ledger.numbers import divided, quantity_text
 from ledger.trades import InvalidTrade, Trade
 
@@ -95,6 +96,7 @@ class Todo(NamedTuple):
     missing: int
 
 
+_ACQUIRE, _DISPOSE, _CARRY = Act.ACQUIRE, Act.DISPOSE, Act.CARRY
 TOTALS = ("acquired", "carried_in", "carried_out", "proceeds", "cost_of_sold", "income", "expense", "missing_qty")
 
 
@@ -134,33 +136,32 @@ class Booking:
         self.rules = rules
         self.pools: dict[PoolKey, Pool] = {}
         self._reject = rules.oversell is Oversell.REJECT
+        self._by_account = rules.pool_by is PoolBy.USER_ACCOUNT_COIN
 
     def book(self, trade: Trade) -> list[Disposal]:
         """Book the trade; answer what it disposed of, base first, then quote, then fee.
 
         Errors: ``Oversold`` under ``reject`` and ``OutOfOrder``; both leave the book as it was.
         """
-        todo = moves(trade, self.rules.pool_by)
         order = (trade.happened_at, trade.seq)
-        for move in todo:
-            self._refuse_disorder(move.pool, order)
-            if move.to is not None:
-                self._refuse_disorder(move.to, order)
-        if self._reject:
-            self._refuse_oversold(trade, todo)
+        account = trade.account if self._by_account else None
+        admitted = [self._admitted(trade, leg, account, order) for leg in trade.legs]
         done: list[Disposal] = []
-        for move in todo:
-            pool = self.pool(move.pool)
+        for leg, pool_or_new in zip(trade.legs, admitted, strict=True):
+            act = leg.act
+            if act is _CARRY and not self._by_account:
+                continue
+            pool = pool_or_new if pool_or_new.last else self.pools.setdefault(pool_or_new.key, pool_or_new)
             pool.last = order
-            act = move.act
-            if act is Act.ACQUIRE:
-                self._acquire(pool, move, trade, done)
-            elif act is Act.DISPOSE:
-                self._dispose(pool, move, trade, done)
-            elif act is Act.CARRY:
-                self._carry(pool, move, trade)
-            pool.income += move.income
-            pool.expense += move.expense
+            if act is _ACQUIRE:
+                self._acquire(pool, leg, trade, order, done)
+            elif act is _DISPOSE:
+                self._dispose(pool, leg, trade, done)
+            elif act is _CARRY:
+                self._carry(pool, leg, trade)
+            if leg.income or leg.expense:
+                pool.income += leg.income
+                pool.expense += leg.expense
         return done
 
     def pool(self, key: PoolKey) -> Pool:
@@ -170,63 +171,67 @@ class Booking:
             pool = self.pools[key] = Pool(key, self.rules.method)
         return pool
 
-    def _refuse_disorder(self, key: PoolKey, order: Order) -> None:
+    def _admitted(self, trade: Trade, leg: Leg, account: str | None, order: Order) -> Pool:
+        """Give the pool of a leg; refuse, before anything is changed, what comes too late or takes too much."""
+        act = leg.act
+        key = PoolKey(trade.user, account, leg.coin)
         pool = self.pools.get(key)
-        if pool is not None and pool.last is not None and order < pool.last:
-            raise OutOfOrder(f"{order[0].isoformat()} is before what is booked for {key.user}'s {key.coin}")
+        if pool is None:
+            pool = Pool(key, self.rules.method)
+        elif pool.last is not None and order < pool.last:
+            raise OutOfOrder(f"{order[0].isoformat()} is before what is booked for {leg.coin}")
+        if act is _CARRY and account is not None:
+            there = self.pools.get(PoolKey(trade.user, trade.to_account, leg.coin))
+            if there is not None and there.last is not None and order < there.last:
+                raise OutOfOrder(f"{order[0].isoformat()} is before what is booked for {leg.coin}")
+        if self._reject and act is not _ACQUIRE and (leg.qty > pool.lots.qty or leg.leg == "fee"):
+            self._refuse_oversold(trade, leg, pool)
+        return pool
 
-    def _refuse_oversold(self, trade: Trade, todo: list[Move]) -> None:
-        """Sum up first what one trade takes out of each pool: a transfer's fee may be in the coin that moves."""
-        wanted: dict[PoolKey, int] = {}
-        for move in todo:
-            takes = move.act is Act.CARRY or (move.act is Act.DISPOSE and not self.rules.allow_short)
-            if not takes:
-                continue
-            need = wanted[move.pool] = wanted.get(move.pool, 0) + move.qty
-            pool = self.pools.get(move.pool)
-            missing = need - (pool.lots.qty if pool is not None else 0)
-            if missing > 0:
-                raise Oversold(trade, move.pool, missing)
+    def _refuse_oversold(self, trade: Trade, leg: Leg, pool: Pool) -> None:
+        carries = leg.act is _CARRY
+        if (carries and not self._by_account) or (self.rules.allow_short and not carries):
+            return
+        held = pool.lots.qty
+        if leg.leg == "fee" and self._by_account:  # a transfer's fee may be in the coin that moves
+            held -= sum(other.qty for other in trade.legs if other.act is _CARRY and other.coin == leg.coin)
+        if leg.qty > held:
+            raise Oversold(trade, pool.key, leg.qty - held)
 
-    def _acquire(self, pool: Pool, move: Move, trade: Trade, done: list[Disposal]) -> None:
-        qty, cost = move.qty, move.amount
+    def _acquire(self, pool: Pool, leg: Leg, trade: Trade, order: Order, done: list[Disposal]) -> None:
+        qty, cost = leg.qty, leg.amount
         pool.acquired += cost
         if pool.shorts.qty:
             covered = min(qty, pool.shorts.qty)
             part = divided(cost * covered, qty)
-            done.append(self._cover(pool, move, trade, covered, part))
+            done.append(self._cover(pool, leg, trade, covered, part))
             qty, cost = qty - covered, cost - part
         if qty:
-            order = (trade.happened_at, trade.seq)
-            lot = Lot(trade.trade_id, order, qty, cost, qty, cost, move.paid, move.qty)
-            pool.lots.add(lot)
+            pool.lots.add(Lot(trade.trade_id, order, qty, cost, qty, cost, leg.paid, leg.qty))
 
-    def _cover(self, pool: Pool, move: Move, trade: Trade, qty: int, cost: int) -> Disposal:
+    def _cover(self, pool: Pool, leg: Leg, trade: Trade, qty: int, cost: int) -> Disposal:
         parts = pool.shorts.take(qty)
-        proceeds = sum(part.cost for part in parts)
+        proceeds = sum(part[2] for part in parts)
         pool.proceeds += proceeds
         pool.cost_of_sold += cost
         at, seq = trade.happened_at, trade.seq
         used = matches(parts)
-        return Disposal(
-            pool.key, trade.trade_id, move.leg, Side.COVER, at, seq, qty, proceeds, cost, 0, used, trade.tag
-        )
+        return Disposal(pool.key, trade.trade_id, leg.leg, Side.COVER, at, seq, qty, proceeds, cost, 0, used, trade.tag)
 
-    def _dispose(self, pool: Pool, move: Move, trade: Trade, done: list[Disposal]) -> None:
+    def _dispose(self, pool: Pool, leg: Leg, trade: Trade, done: list[Disposal]) -> None:
         lots = pool.lots
-        qty, proceeds, missing = move.qty, move.amount, 0
+        qty, proceeds, missing = leg.qty, leg.amount, 0
         if qty > lots.qty:
             if self.rules.allow_short:
-                qty, proceeds = self._short(pool, move, trade)
+                qty, proceeds = self._short(pool, leg, trade)
                 if not qty:
                     return
             else:
                 missing = qty - lots.qty
         taken = qty - missing
+        before = lots.cost
         parts = lots.take(taken) if taken else []
-        cost = 0
-        for part in parts:
-            cost += part.cost
+        cost = before - lots.cost
         pool.proceeds += proceeds
         pool.cost_of_sold += cost
         pool.missing_qty += missing
@@ -234,32 +239,34 @@ class Booking:
         used = matches(parts)
         done.append(
             Disposal(
-                pool.key, trade.trade_id, move.leg, Side.SELL, at, seq, qty, proceeds, cost, missing, used, trade.tag
+                pool.key, trade.trade_id, leg.leg, Side.SELL, at, seq, qty, proceeds, cost, missing, used, trade.tag
             )
         )
 
-    def _short(self, pool: Pool, move: Move, trade: Trade) -> tuple[int, int]:
+    def _short(self, pool: Pool, leg: Leg, trade: Trade) -> tuple[int, int]:
         """Owe what is not there; answer the quantity and the proceeds of what is."""
         held = pool.lots.qty
-        proceeds = divided(move.amount * held, move.qty)
-        owed, brought = move.qty - held, move.amount - proceeds
-        pool.shorts.add(new_lot(trade.trade_id, trade.order, owed, brought, move.paid))
+        proceeds = divided(leg.amount * held, leg.qty)
+        owed, brought = leg.qty - held, leg.amount - proceeds
+        pool.shorts.add(new_lot(trade.trade_id, trade.order, owed, brought, leg.paid))
         return held, proceeds
 
-    def _carry(self, pool: Pool, move: Move, trade: Trade) -> None:
+    def _carry(self, pool: Pool, leg: Leg, trade: Trade) -> None:
         """Move lots to another account; what no lot covers goes as a lot of cost 0 and is told as missing."""
-        assert move.to is not None
-        there = self.pool(move.to)
+        there = self.pool(PoolKey(trade.user, trade.to_account, leg.coin))
         there.last = trade.order
-        missing = max(0, move.qty - pool.lots.qty)
-        taken = move.qty - missing
-        for part in pool.lots.take(taken) if taken else []:
-            pool.carried_out += part.cost
-            there.carried_in += part.cost
+        missing = max(0, leg.qty - pool.lots.qty)
+        taken = leg.qty - missing
+        before = pool.lots.cost
+        parts = pool.lots.take(taken) if taken else []
+        cost = before - pool.lots.cost
+        pool.carried_out += cost
+        there.carried_in += cost
+        for part in parts:
             there.lots.add(carried(part))
         if missing:
             pool.missing_qty += missing
-            there.lots.add(new_lot(trade.trade_id, trade.order, missing, 0, move.paid))
+            there.lots.add(new_lot(trade.trade_id, trade.order, missing, 0, leg.paid))
 
 
 def book(trades: Iterable[Trade], rules: Rules) -> tuple[Booking, list[Disposal]]:

@@ -64,12 +64,8 @@ class Match(NamedTuple):
     cost: int
 
 
-class Part(NamedTuple):
-    """What was taken from a lot: enough to make it a lot in another account."""
-
-    lot: Lot
-    qty: int
-    cost: int
+Part = tuple[Lot, int, int]
+"""What was taken from a lot, its quantity and its cost: enough to make it a lot in another account."""
 
 
 class Inventory(Protocol):
@@ -110,7 +106,7 @@ class Average:
         lot = Lot(AVERAGE_LOT, self._last.order, self.qty, self.cost, 0, 0, self._last.paid, self._last.bought)
         self.qty -= qty
         self.cost -= cost
-        return [Part(lot, qty, cost)]
+        return [(lot, qty, cost)]
 
     def open(self) -> list[Lot]:
         """List the pool as one lot, dated by the last that came; nothing when it is empty."""
@@ -136,23 +132,22 @@ class _Lots:
 
     def take(self, qty: int) -> list[Part]:
         assert 0 < qty <= self.qty
-        parts: list[Part] = []
         self.qty -= qty
-        while qty:
+        cost = self.cost
+        parts: list[Part] = []
+        lot = self._first()
+        while (left := lot.left) < qty:
+            parts.append((lot, left, lot.rest))
+            cost -= lot.rest
+            qty -= left
+            self._drop()
             lot = self._first()
-            left = lot.left
-            if left <= qty:
-                taken, cost = left, lot.rest
-                lot.left = lot.rest = 0
-                self._drop()
-            else:
-                left -= qty
-                rest = divided(lot.cost * left, lot.qty)
-                taken, cost = qty, lot.rest - rest
-                lot.left, lot.rest = left, rest
-            qty -= taken
-            self.cost -= cost
-            parts.append(Part(lot, taken, cost))
+        rest = divided(lot.cost * (left - qty), lot.qty) if left > qty else 0
+        parts.append((lot, qty, lot.rest - rest))
+        self.cost = cost - lot.rest + rest
+        lot.left, lot.rest = left - qty, rest
+        if left == qty:
+            self._drop()
         return parts
 
     def open(self) -> list[Lot]:
@@ -188,11 +183,13 @@ class Fifo(_Lots):
 
     def _first(self) -> Lot:
         late = self._late
-        self._from_late = bool(late) and (not self._queue or late[0][:3] < _place(self._queue[0]))
+        if not late:
+            return self._queue[0]
+        self._from_late = not self._queue or late[0][:3] < _place(self._queue[0])
         return late[0][3] if self._from_late else self._queue[0]
 
     def _drop(self) -> None:
-        if self._from_late:
+        if self._late and self._from_late:
             heapq.heappop(self._late)
         else:
             self._queue.popleft()
@@ -220,11 +217,13 @@ class Lifo(_Lots):
 
     def _first(self) -> Lot:
         late = self._late
-        self._from_late = bool(late) and (not self._stack or _place(late[0][3]) > _place(self._stack[-1]))
+        if not late:
+            return self._stack[-1]
+        self._from_late = not self._stack or _place(late[0][3]) > _place(self._stack[-1])
         return late[0][3] if self._from_late else self._stack[-1]
 
     def _drop(self) -> None:
-        if self._from_late:
+        if self._late and self._from_late:
             heapq.heappop(self._late)
         else:
             self._stack.pop()
@@ -289,12 +288,15 @@ def new_lot(lot: str, order: Order, qty: int, cost: int, paid: Decimal) -> Lot:
 
 def carried(part: Part) -> Lot:
     """Make what was taken from one account a lot in another: same time, order, cost and unit cost."""
-    lot = part.lot
-    return Lot(lot.id, lot.order, part.qty, part.cost, part.qty, part.cost, lot.paid, lot.bought)
+    lot, qty, cost = part
+    return Lot(lot.id, lot.order, qty, cost, qty, cost, lot.paid, lot.bought)
 
 
 def matches(parts: list[Part]) -> tuple[Match, ...]:
     """Tell from which lots the units came; pieces of one lot that met again in one account are one match."""
+    if len(parts) == 1:
+        lot, qty, cost = parts[0]
+        return (Match(lot.id, qty, cost),)
     told: list[Match] = []
     for lot, qty, cost in parts:
         if told and told[-1].lot == lot.id:

@@ -31,6 +31,7 @@ EXACT = Context(prec=240, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, Div
 _ROUNDS = Context(prec=240, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow])
 _MONEY_STEP = Decimal(1).scaleb(-MONEY_PLACES)
 _QUANTITY_STEP = Decimal(1).scaleb(-QUANTITY_PLACES)
+_quantize, _scaleb = _ROUNDS.quantize, _ROUNDS.scaleb
 
 
 def divided(numerator: int, denominator: int) -> int:
@@ -44,12 +45,12 @@ def divided(numerator: int, denominator: int) -> int:
 
 def money(value: Decimal) -> int:
     """Round a finite Decimal to whole steps of money, half to even."""
-    return int(value.quantize(_MONEY_STEP, context=_ROUNDS).scaleb(MONEY_PLACES, _ROUNDS))
+    return int(_scaleb(_quantize(value, _MONEY_STEP), MONEY_PLACES))
 
 
 def quantity(value: Decimal) -> int:
     """Round a finite Decimal to whole steps of quantity, half to even."""
-    return int(value.quantize(_QUANTITY_STEP, context=_ROUNDS).scaleb(QUANTITY_PLACES, _ROUNDS))
+    return int(_scaleb(_quantize(value, _QUANTITY_STEP), QUANTITY_PLACES))
 
 
 def money_decimal(steps: int) -> Decimal:

@@ -11,12 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
 
-from ledger.numbers import DIGITS, END, plain, product
+from ledger.legs import CASH, Kind, Leg, legs_of
+from ledger.numbers import DIGITS, END, EXACT, plain, product
 
-CASH = "USDT"
-"""The currency that gains are told in.  It has no lots of its own."""
+__all__ = ["CASH", "Kind", "Leg"]  # defined where the arithmetic is, and part of this module's face
 ID_CHARS = 200
 COIN_CHARS = 100
 PRICE_PLACES = 40
@@ -35,16 +34,6 @@ class InvalidTrade(ValueError):
 
 class OtherBody(ValueError):
     """The same user's id was delivered with other content; the text shows both bodies.  Nothing was changed."""
-
-
-class Kind(StrEnum):
-    """What a row does."""
-
-    BUY = "buy"
-    SELL = "sell"
-    INCOME = "income"  # staking, airdrop, reward
-    SPEND = "spend"  # network fee, payment
-    TRANSFER = "transfer"  # own account to own account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +62,8 @@ class Trade:
     to_account: str = ""
     tag: str = ""
     seq: int = field(default=0, compare=False)
+    legs: tuple[Leg, ...] = field(default=(), init=False, repr=False, compare=False)
+    """What it does, worked out and rounded once."""
 
     def __post_init__(self) -> None:
         for name, chars in _NAMES.items():
@@ -86,6 +77,7 @@ class Trade:
         if self.fee_value is not None:
             _refuse_price("fee_value", self.fee_value)
         self._refuse_combinations()
+        object.__setattr__(self, "legs", legs_of(self))
 
     def _refuse_combinations(self) -> None:
         if self.rate == 0 or (self.quote == CASH and self.rate != 1):
@@ -116,7 +108,8 @@ class Trade:
     @property
     def value(self) -> Decimal:
         """Give qty x price x rate: what it was worth in USDT before fees, exactly."""
-        return product(self.qty, self.price, self.rate)
+        value = EXACT.multiply(self.qty, self.price)
+        return value if self.quote == CASH else EXACT.multiply(value, self.rate)
 
     @property
     def fee_worth(self) -> Decimal:
@@ -147,6 +140,8 @@ class Trade:
         """Tell the content as text, the same text for equal numbers and times, without ``seq``: for hashes and rows."""
         told: dict[str, str] = {}
         for part in fields(self):
+            if not part.compare:
+                continue
             value = getattr(self, part.name)
             match value:
                 case Decimal():
@@ -157,7 +152,6 @@ class Trade:
                     told[part.name] = ""
                 case _:
                     told[part.name] = str(value)
-        del told["seq"]
         return told
 
 
