@@ -1,4 +1,4 @@
-"""One worker process: Dramatiq's own worker, with guards.
+"""One worker process: Dramatiq's worker on one event loop (``ops/engine.py``), with guards.
 
 Its signals are ours: the first TERM or INT drains within ``drain_s``, more of them change nothing (a process group gets
 each signal twice), and whatever happens the process is gone a little after the limit.  A loop that stands still for
@@ -21,11 +21,12 @@ import dramatiq
 import structlog
 from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.broker import Broker
-from dramatiq.middleware import AsyncIO, Middleware, MiddlewareError, TimeLimit
+from dramatiq.middleware import AsyncIO, Middleware, MiddlewareError
 
 from broker.connect import from_url
 from broker.messages import JOBS
 from ops.bootstrap import open_pipeline, server
+from ops.engine import LoopWorker
 from ops.settings import Settings
 from workers.actors import register
 from workers.pipeline import Pipeline
@@ -86,12 +87,11 @@ class KeepJobs(Middleware):
                 message.fail()
 
 
-def make_broker(settings: Settings) -> Broker:
+def make_broker(settings: Settings, *more: Middleware) -> Broker:
     """Make a broker with every actor registered; nothing is connected until a worker boots."""
     services = Services(settings)
     # AsyncIO comes first: its loop must run before services open on it, and stop after they have closed.
-    broker = from_url(server(settings.broker_url), middleware=[TimeLimit(), services, KeepJobs()])
-    broker.add_middleware(AsyncIO(), before=Services)
+    broker = from_url(server(settings.broker_url), middleware=[AsyncIO(), services, KeepJobs(), *more])
     register(broker, sorted(load_providers()), services.pipeline)
     return broker
 
@@ -104,8 +104,7 @@ def run_worker(settings: Settings) -> int:
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
     broker = make_broker(settings)
-    worker = dramatiq.Worker(broker, worker_threads=settings.worker.threads, worker_timeout=IDLE_MS)
-    worker.queue_prefetch = settings.worker.threads
+    worker = LoopWorker(broker, in_hand=settings.worker.threads, idle_ms=IDLE_MS)
     worker.start()
     _watch_loop()
     log.info("worker_started", threads=settings.worker.threads)

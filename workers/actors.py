@@ -19,16 +19,18 @@ P = ParamSpec("P")
 log = structlog.get_logger(__name__)
 
 MESSAGE_TIME_S = 300
-"""No message may take longer; the engine's own limit is a minute later, for what ignores being cancelled."""
+"""No message may take longer; where the engine has a limit of its own, it is a minute later."""
 
 
 def register(broker: Broker, providers: Iterable[str], pipeline: Callable[[], Pipeline]) -> None:
     """Declare every queue and its actor.  ``pipeline`` gives the process's own, once its services are open."""
 
+    # Only an engine that interrupts threads knows this option.
+    limited = {"time_limit": (MESSAGE_TIME_S + 60) * 1000} if "time_limit" in broker.actor_options else {}
+    options: dict[str, Any] = {"broker": broker, **limited}
+
     def actor(queue: str, body: Callable[..., Awaitable[None]], name: str | None = None) -> None:
-        declare = dramatiq.actor(
-            actor_name=name or queue, queue_name=queue, broker=broker, time_limit=(MESSAGE_TIME_S + 60) * 1000
-        )
+        declare = dramatiq.actor(actor_name=name or queue, queue_name=queue, **options)
         declare(_bounded(body))
 
     for provider in providers:

@@ -7,11 +7,16 @@ next one gathers, so that a busy process commits hundreds of items at once and a
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+LINGER_S = 0.002
+"""How long a batch gathers right after a shared one: what that one set free comes back within such a time, one by one,
+and a commit for the first of them alone would make all the others wait."""
 
 
 class Together(Generic[T, R]):
@@ -26,6 +31,7 @@ class Together(Generic[T, R]):
         self._size_max = size_max
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._running: asyncio.Task[None] | None = None
+        self._shared_at = -math.inf  # when the last batch of several was done
 
     async def __call__(self, item: T) -> R:
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
@@ -35,12 +41,16 @@ class Together(Generic[T, R]):
         return await future
 
     async def _drain(self) -> None:
+        clock = asyncio.get_running_loop().time
         try:
             while self._waiting:
-                await asyncio.sleep(0)  # whoever is ready in this turn of the loop comes along
+                busy = clock() - self._shared_at < 10 * LINGER_S and len(self._waiting) < self._size_max
+                await asyncio.sleep(LINGER_S if busy else 0)  # whoever is ready in this turn of the loop comes along
                 batch = self._waiting[: self._size_max]
                 del self._waiting[: self._size_max]
                 await self._settle(batch)
+                if len(batch) > 1:
+                    self._shared_at = clock()
         finally:
             self._running = None
 
