@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -73,31 +74,59 @@ def environment() -> dict[str, str]:
     return ours | {"SLUICE_PORT": str(port)}
 
 
+@dataclass
+class System:
+    """What ``make up`` starts and leaves running; a reader has one terminal for it."""
+
+    checkout: Path
+    environment: dict[str, str]
+    words: list[str] = field(default_factory=list)
+    running: subprocess.Popen[bytes] | None = None
+
+    @property
+    def told(self) -> Path:
+        return self.checkout / "up.log"
+
+    def up(self, words: list[str] | None = None) -> None:
+        """Start it, anew where it is to run in another way; without words, any way that it runs is good."""
+        if self.running is not None and words in (None, self.words):
+            assert self.running.poll() is None, self.told.read_text()
+            return
+        self.down()
+        self.words = words or []
+        with self.told.open("wb") as log:
+            command = [".venv/bin/sluice", "up", *self.words]
+            self.running = subprocess.Popen(
+                command, cwd=self.checkout, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+        process = self.running
+        wait_for(lambda: process.poll() is not None or READY in self.told.read_text(), within_s=COMMAND_S)
+        assert process.poll() is None, self.told.read_text()
+        assert READY in self.told.read_text()
+
+    def down(self) -> None:
+        """Stop it as Ctrl-C does; nothing may go wrong on the way out."""
+        if self.running is not None:
+            self.running.send_signal(signal.SIGINT)
+            status = self.running.wait(COMMAND_S)
+            self.running = None
+            assert status == 0, self.told.read_text()
+
+
 @pytest.fixture(scope="module")
-def system(checkout: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """What ``make up`` starts and leaves running."""
-    assert "up" in targets()
-    told = checkout / "up.log"
-    with told.open("wb") as log:
-        command = [".venv/bin/sluice", "up"]
-        running = subprocess.Popen(command, cwd=checkout, env=environment, stdout=log, stderr=log)
-    try:
-        wait_for(lambda: running.poll() is not None or READY in told.read_text(), within_s=COMMAND_S)
-        assert running.poll() is None, told.read_text()
-        assert READY in told.read_text()
-        yield running
-    finally:
-        running.send_signal(signal.SIGTERM)
-        status = running.wait(COMMAND_S)
-    assert status == 0, told.read_text()
+def system(checkout: Path, environment: dict[str, str]) -> Iterator[System]:
+    """It runs from the first command that needs it to the end of this file."""
+    system = System(checkout, environment)
+    yield system
+    system.down()
 
 
-def execute(words: list[str], block: Block, cwd: Path, environment: dict[str, str], typed: str | None = None) -> None:
+def execute(words: list[str], block: Block, system: System, typed: str | None = None) -> None:
     """Run one command as a reader would; it must end as the page says, and in time."""
     process = subprocess.Popen(
         words,
-        cwd=cwd,
-        env=environment,
+        cwd=system.checkout,
+        env=system.environment,
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -118,22 +147,22 @@ def said(block: Block, command: str) -> str:
 
 
 @pytest.mark.parametrize(("block", "command"), [pytest.param(*typed, id=said(*typed)) for typed in typed_commands()])
-def test_a_command_ends_as_the_page_says(
-    block: Block, command: str, checkout: Path, environment: dict[str, str], request: pytest.FixtureRequest
-) -> None:
+def test_a_command_ends_as_the_page_says(block: Block, command: str, system: System) -> None:
     words = shlex.split(command, comments=True)
-    if words[0] == "make":  # never make within make: what the targets do has tests of its own
-        assert words[1] in targets(), command
+    if words[0] != "make":
+        system.up()
+        execute(["sh", "-c", command], block, system)
         return
-    request.getfixturevalue("system")
-    execute(["sh", "-c", command], block, checkout, environment)
+    target, arguments = words[1], dict(word.split("=", 1) for word in words[2:])
+    assert target in targets(), command
+    if target == "up":  # never make within make: what the other targets do has tests of its own
+        system.up(shlex.split(arguments.get("ARGS", "")))
 
 
 @pytest.mark.parametrize("block", in_language("python"), ids=str)
-def test_python_examples_run(
-    block: Block, checkout: Path, environment: dict[str, str], system: subprocess.Popen[bytes]
-) -> None:
-    execute([".venv/bin/python", "-W", "error", "-"], block, checkout, environment, block.text)
+def test_python_examples_run(block: Block, system: System) -> None:
+    system.up()
+    execute([".venv/bin/python", "-W", "error", "-"], block, system, block.text)
 
 
 @pytest.mark.parametrize("block", in_language("json"), ids=str)
