@@ -8,8 +8,8 @@ BrokerUnreachableError after ``patience_s``: the rows are written by then, and t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -98,19 +98,26 @@ class RabbitmqProducer:
                 raise result
 
     async def depth(self, queue: str) -> int:
-        channel = await self._ready()
-        declared = await channel.declare_queue(queue, durable=True, arguments=queue_arguments(queue))
+        async with self._asking() as channel:
+            declared = await channel.declare_queue(queue, durable=True, arguments=queue_arguments(queue))
         return declared.declaration_result.message_count or 0
 
     async def collect_dead(self, queue: str, limit: int, write: Write) -> int:
-        channel = await self._ready()
-        dead = await channel.declare_queue(xq_name(queue), durable=True, arguments=dead_queue_arguments())
         taken: list[AbstractIncomingMessage] = []
-        while len(taken) < limit and (message := await dead.get(fail=False)) is not None:
-            taken.append(message)
+        async with self._asking() as channel:
+            dead = await channel.declare_queue(xq_name(queue), durable=True, arguments=dead_queue_arguments())
+            while len(taken) < limit and (message := await dead.get(fail=False)) is not None:
+                taken.append(message)
         if taken:
-            await write([Dead(queue, message.body) for message in taken])
-            await taken[-1].ack(multiple=True)
+            written = False
+            try:
+                await write([Dead(queue, message.body) for message in taken])
+                written = True
+            finally:
+                # Taken and not acknowledged, a message would be out of everybody's sight for as long as we live.
+                async with self._asking():
+                    last = taken[-1]
+                    await (last.ack(multiple=True) if written else last.nack(multiple=True, requeue=True))
         return len(taken)
 
     async def close(self) -> None:
@@ -135,6 +142,17 @@ class RabbitmqProducer:
                     raise BrokerUnreachableError(f"the broker did not take a message: {_in_words(error)}") from error
             await asyncio.sleep(pause_s)
             pause_s = min(1.0, pause_s * 2)
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[AbstractChannel]:
+        """Lend the channel for a question; a connection that fails at it is given up, the next question opens anew."""
+        try:
+            async with asyncio.timeout(self._patience_s):
+                yield await self._ready()
+        except _LOST as error:
+            async with self._opening:
+                await self._drop()
+            raise BrokerUnreachableError(f"the broker does not answer: {_in_words(error)}") from error
 
     async def _ready(self) -> AbstractChannel:
         async with self._opening:
@@ -174,25 +192,34 @@ class RedisProducer:
         self._broker = broker
 
     async def send(self, hints: Sequence[Hint]) -> None:
-        try:
+        with _reaching("the broker did not take a message"):
             await asyncio.to_thread(self._enqueue, [hint.message() for hint in hints])
-        except redis.RedisError as error:
-            raise BrokerUnreachableError(f"the broker did not take a message: {_in_words(error)}") from error
 
     async def depth(self, queue: str) -> int:
-        return int(await asyncio.to_thread(self._broker.do_qsize, queue))
+        with _reaching("the broker does not answer"):
+            return int(await asyncio.to_thread(self._broker.do_qsize, queue))
 
     async def collect_dead(self, queue: str, limit: int, write: Write) -> int:
         name, client = f"{self._broker.namespace}:{xq_name(queue)}", self._broker.client
-        ids, bodies = await asyncio.to_thread(_oldest_dead, client, name, limit)
+        with _reaching("the broker does not answer"):
+            ids, bodies = await asyncio.to_thread(_oldest_dead, client, name, limit)
         if ids:
             await write([Dead(queue, body) for body in bodies if body is not None])
-            await asyncio.to_thread(_forget_dead, client, name, ids)
+            with _reaching("the broker does not answer"):
+                await asyncio.to_thread(_forget_dead, client, name, ids)
         return len(ids)
 
     def _enqueue(self, messages: Sequence[Message[None]]) -> None:
         for message in messages:
             self._broker.enqueue(message)
+
+
+@contextmanager
+def _reaching(what: str) -> Iterator[None]:
+    try:
+        yield
+    except redis.RedisError as error:
+        raise BrokerUnreachableError(f"{what}: {_in_words(error)}") from error
 
 
 def _oldest_dead(client: Any, name: str, limit: int) -> tuple[list[bytes], list[bytes | None]]:
