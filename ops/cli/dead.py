@@ -17,7 +17,7 @@ from broker.dead import Replayed
 from broker.views import JobView, PageView
 from ops.cli.jobs import job_row, what
 from ops.cli.opening import CannotDo, ask, hint, opened, transact
-from ops.cli.options import as_json, ids, yes
+from ops.cli.options import Listing, as_json, ids, yes
 from ops.cli.output import console, plain, redactor, show_json, show_lines, show_pairs, show_table, utc_now, when
 from ops.cli.processes import started
 from ops.settings import Settings
@@ -26,9 +26,9 @@ EXCERPT = 1200
 AT_ONCE = 25
 
 
-@click.group()
+@click.group(cls=Listing)
 def dead() -> None:
-    """Dead letters: failed jobs, pages no parser could read, messages nobody could; list, show, replay, purge.
+    """Dead letters, jobs, pages or messages that failed: list (the default), show, replay, purge.
 
     \b
     Examples:

@@ -16,7 +16,7 @@ from ledger import queries
 from ledger.answers import Detailed, Listed, Place, Story
 from ledger.model import Book
 from ops.cli.opening import CannotDo, ask
-from ops.cli.options import MOMENT, as_json
+from ops.cli.options import MOMENT, Listing, as_json
 from ops.cli.output import plain, show_json, show_lines, show_pairs, show_table, told, when
 
 as_of_option = click.option("--as-of", type=MOMENT, help="As it was known at that time, nothing recorded later.")
@@ -24,9 +24,9 @@ after_option = click.option("--after", help="Go on behind this place, as the end
 limit_option = click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 
 
-@click.group()
+@click.group(cls=Listing)
 def items() -> None:
-    """What was collected: list, show.
+    """What was collected: list (the default), show.
 
     \b
     Examples:
@@ -194,9 +194,9 @@ def _show_item(found: Detailed) -> None:
         )
 
 
-@click.group()
+@click.group(cls=Listing)
 def stories() -> None:
-    """The same news told in several places: list, show.
+    """The same news told in several places: list (the default), show.
 
     \b
     Example: sluice stories list --limit 20

@@ -16,16 +16,16 @@ from broker import views
 from broker.views import JOB_STATES, CallView, JobView, PageView
 from ops.cli.following import follow, line
 from ops.cli.opening import CannotDo, ask, hint, opened, transact
-from ops.cli.options import SPAN, as_json, ids
+from ops.cli.options import SPAN, Listing, as_json, ids
 from ops.cli.output import percent, plain, show_json, show_lines, show_pairs, show_table, told, utc_now, when
 from ops.cli.processes import started
 
 COUNTS = ("found", "new", "duplicate", "amended", "rejected", "skipped", "observed")
 
 
-@click.group()
+@click.group(cls=Listing)
 def jobs() -> None:
-    """What was asked for: list, show, cancel, retry, watch.
+    """What was asked for: list (the default), show, cancel, retry, watch.
 
     \b
     Examples:

@@ -67,6 +67,15 @@ class JsonObject(click.ParamType[dict[str, Any]]):
         return given
 
 
+class Listing(click.Group):
+    """A group that lists where nothing else is said: ``sluice jobs`` and ``sluice jobs --state waiting``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
 SPAN, MOMENT, JSON_OBJECT = Span(), Moment(), JsonObject()
 
 

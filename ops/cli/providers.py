@@ -20,7 +20,7 @@ from broker.verdicts import ProviderStatus
 from broker.views import CallShare, health
 from ops.bootstrap import configured_providers, server
 from ops.cli.opening import CannotDo, opened, transact
-from ops.cli.options import SPAN, as_json
+from ops.cli.options import SPAN, Listing, as_json
 from ops.cli.output import percent, plain, show_lines, show_table, told, utc_now, when
 from ops.cli.processes import started
 from ops.settings import Settings
@@ -45,21 +45,15 @@ class ProviderView:
         return self.calls.share if self.calls else None
 
 
-@click.group(invoke_without_command=True)
-@as_json
-@click.pass_context
-def providers(context: click.Context, as_json: bool) -> None:
-    """Who may be called, what is left to spend, how well they answer: list, enable, pause.
+@click.group(cls=Listing)
+def providers() -> None:
+    """Who may be called, what is left to spend, how well they answer: list (the default), enable, pause.
 
     \b
     Examples:
       sluice providers --json
       sluice providers pause nansen --for 2h --reason 'the plan is being changed'
     """
-    if context.invoked_subcommand is None:
-        _list(as_json)
-    elif as_json:
-        raise click.UsageError("write --json behind the command")
 
 
 @providers.command("list")
@@ -72,10 +66,6 @@ def list_(as_json: bool) -> None:
     \b
     Example: sluice providers list --json
     """
-    _list(as_json)
-
-
-def _list(as_json: bool) -> None:
     found = asyncio.run(_look(started()))
     if as_json:
         show_lines(_row(one) for one in found)

@@ -20,7 +20,7 @@ from broker.views import JobView
 from ops.bootstrap import configured_providers
 from ops.cli.following import follow, line
 from ops.cli.opening import CannotDo, ask, hint, opened, transact
-from ops.cli.options import JSON_OBJECT, MOMENT, SPAN, as_json, pairs, yes
+from ops.cli.options import JSON_OBJECT, MOMENT, SPAN, Listing, as_json, pairs, yes
 from ops.cli.output import figure, plain, show_json, show_lines, show_table, span, told, utc_now, when
 from ops.cli.processes import started
 from workers.items import Dataset, Refused
@@ -28,9 +28,9 @@ from workers.plan import provider_of
 from workers.schedule import BadScheduleError, cron_after, pull_job
 
 
-@click.group()
+@click.group(cls=Listing)
 def streams() -> None:
-    """What is asked for again and again: list, add, pause, resume, run, reparse, remove.
+    """What is asked for again and again: list (the default), add, pause, resume, run, reparse, remove.
 
     \b
     Examples:
