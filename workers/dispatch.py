@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 LEADER = 0x51_0_1CE_D15  # one number for all dispatchers of a database
 DEAD_AT_ONCE = 100
+_TOLD = ("kind", "args", "body", "reason")  # of a job that came as a message, or of what nobody could read
 _TROUBLE = (SQLAlchemyError, OSError, BrokerUnreachableError)
 
 
@@ -96,14 +97,14 @@ class Dispatcher:
 
     async def _write_dead(self, dead: Sequence[Dead]) -> None:
         """A hint that the broker gave up on is no loss, its row is there; a job that came as a message would be one."""
-        for one in dead:
-            fields = Envelope().decode(one.body)
-            if one.queue == JOBS and fields["actor_name"] == JOBS:
-                kept = {"kind": fields["kwargs"].get("kind"), "args": fields["kwargs"].get("args")}
-                async with self.database.begin() as conn:
+        async with self.database.begin() as conn:
+            for one in dead:
+                fields = Envelope().decode(one.body)
+                if one.queue == JOBS:
+                    kept = {name: fields["kwargs"][name] for name in _TOLD if name in fields["kwargs"]}
                     error = "the broker gave up on this message: its worker failed or died on it several times"
                     await jobs.refuse(conn, queue=JOBS, error=error, args=kept, now=self.clock())
-            log.warning("dead_letter", queue=one.queue, actor=fields["actor_name"])
+                log.warning("dead_letter", queue=one.queue, actor=fields["actor_name"])
 
     @asynccontextmanager
     async def _leadership(self) -> AsyncIterator[AsyncConnection | None]:
