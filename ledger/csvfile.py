@@ -44,6 +44,8 @@ class Row:
     refused: str = ""
     again: bool = False
     """The same trade stood further up already."""
+    seq: int = 0
+    """The number of this very arrival; the trade has that of its first."""
 
 
 def read_trades(lines: Iterable[str], *, now: datetime) -> Iterator[Row]:
@@ -60,7 +62,7 @@ def read_trades(lines: Iterable[str], *, now: datetime) -> Iterator[Row]:
         except (InvalidTrade, OtherBody) as error:
             yield Row(at, None, refused=str(error))
         else:
-            yield Row(at, first, again=first is not trade)
+            yield Row(at, first, again=first is not trade, seq=trade.seq)
 
 
 def records(

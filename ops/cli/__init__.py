@@ -16,6 +16,7 @@ from ops.cli import (
     enqueue,
     items,
     jobs,
+    pnl,
     processes,
     providers,
     quality,
@@ -47,7 +48,7 @@ def sluice() -> None:
     """Paid, rate-limited crypto data into one audited ledger."""
 
 
-_MODULES = (stack, up, processes, sandbox, enqueue, jobs, streams, dead, items, providers, quality, doctor)
+_MODULES = (stack, up, processes, sandbox, enqueue, jobs, streams, dead, items, pnl, providers, quality, doctor)
 for _module in _MODULES:
     for _command in _module.COMMANDS:
         sluice.add_command(_command)
