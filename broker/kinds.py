@@ -13,8 +13,11 @@ from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import best_match
 
 from broker.jsonb import misfit
-from broker.messages import PROBE, fetch_queue
+from broker.messages import LEDGER, PROBE, fetch_queue
 from broker.reparse import REPARSE
+
+GIVEN = {"ledger.trades": "trades", "ledger.prices": "prices"}
+"""Kinds that bring their rows with them, and the dataset that these become."""
 
 
 class UnfitJobError(ValueError):
@@ -55,6 +58,8 @@ def queue_of(kind: str, args: Mapping[str, Any]) -> str:
     """
     if kind == REPARSE:
         raise UnfitJobError("reparse: nobody asks for this kind; use `sluice streams reparse`")
+    if kind in GIVEN:
+        return LEDGER
     return PROBE if kind == "probe" else fetch_queue(args["provider"])
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from dramatiq import Message
 
-JOBS, DEDUP, POST, PROBE = "jobs", "dedup", "post", "probe"
+JOBS, LEDGER, DEDUP, POST, PROBE = "jobs", "ledger", "dedup", "post", "probe"
 
 
 def fetch_queue(provider: str) -> str:
@@ -23,7 +23,7 @@ def fetch_queue(provider: str) -> str:
 
 def queues(providers: Sequence[str]) -> tuple[str, ...]:
     """Name every queue of a system with these providers."""
-    return (JOBS, *map(fetch_queue, providers), DEDUP, POST, PROBE)
+    return (JOBS, *map(fetch_queue, providers), LEDGER, DEDUP, POST, PROBE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ class DedupPage:
 
 @dataclass(frozen=True, slots=True)
 class PostItems:
-    """What ``page`` says that the ledger does not know yet, as ``ledger.model.to_wire`` writes items."""
+    """What ``page`` says that the ledger does not know yet: items as ``ledger.model.to_wire`` writes them, or rows for
+    the books as ``workers.rules`` does."""
 
     page: UUID
     items: Sequence[Mapping[str, Any]]

@@ -86,6 +86,8 @@ class Counts:
     new: int
     amended: int
     observed: int
+    refused: Sequence[Mapping[str, Any]] = ()
+    """What only posting could find out, as in ``Decision.rejects``."""
 
 
 async def land(conn: AsyncConnection, job: Claimed, page: NewPage, *, now: datetime) -> UUID:
@@ -114,6 +116,13 @@ async def land(conn: AsyncConnection, job: Claimed, page: NewPage, *, now: datet
     )
     if landed.rowcount != 1:
         raise LostLeaseError(f"job {job.id}")
+    return page_id
+
+
+async def land_given(conn: AsyncConnection, job: Claimed, page: NewPage, *, now: datetime) -> UUID:
+    """Keep the rows that a job brought with it as its one page; they leave the job's own row, and nobody was called."""
+    page_id = await land(conn, job, page, now=now)
+    await conn.execute(text("UPDATE jobs SET args = args - 'rows', calls = 0 WHERE id = :id"), {"id": job.id})
     return page_id
 
 
@@ -164,7 +173,10 @@ async def lock_landed(conn: AsyncConnection, wanted: Sequence[UUID]) -> dict[UUI
 
 async def posted(conn: AsyncConnection, counts: Sequence[Counts], *, now: datetime) -> None:
     """Mark pages as posted, add their counts to their jobs, end jobs that are complete, and move watermarks on."""
-    rows = [{"id": str(c.page), "new": c.new, "amended": c.amended, "observed": c.observed} for c in counts]
+    rows = [
+        {"id": str(c.page), "new": c.new, "amended": c.amended, "observed": c.observed, "refused": list(c.refused)}
+        for c in counts
+    ]
     params = {"rows": orjson.dumps(rows).decode(), "now": now}
     await conn.execute(_POSTED, params)
     await conn.execute(_FINISH_JOBS, {"pages": [c.page for c in counts], "now": now})
@@ -231,8 +243,9 @@ _DECIDE_JOBS = text(
 
 _POSTED = text(
     """UPDATE pages SET state = 'posted', posted_at = :now, new = r.new, amended = r.amended, observed = r.observed,
-        duplicate = pages.found - pages.rejected - r.new - r.amended, lease_until = NULL
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, new int, amended int, observed int)
+        rejected = pages.rejected + jsonb_array_length(r.refused), rejects = pages.rejects || r.refused,
+        duplicate = pages.found - pages.rejected - jsonb_array_length(r.refused) - r.new - r.amended, lease_until = NULL
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, new int, amended int, observed int, refused jsonb)
     WHERE pages.id = r.id"""
 )
 

@@ -20,7 +20,7 @@ from uuid import UUID
 
 import orjson
 
-from ledger.numbers import END, plain, product, quantity, quantity_decimal
+from ledger.numbers import plain, product, quantity, quantity_decimal
 from ledger.trades import AHEAD_MAX, COIN_CHARS, EARLIEST, ID_CHARS, InvalidTrade, Kind, Trade
 
 EntryKind = Literal["buy", "sell", "income", "spend", "transfer", "reversal", "gains"]
@@ -28,6 +28,7 @@ MARKET, FEES, INCOME, EXPENSE = "market", "fees", "income", "expense"
 GENESIS = bytes(32)
 """What the first batch of a user is chained to."""
 PRICE_PLACES = 40
+AMOUNT_END = Decimal(10) ** 42
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Transfer:
     amount: Decimal
 
     def __post_init__(self) -> None:
-        if not (self.amount.is_finite() and 0 < self.amount < END):
+        if not (self.amount.is_finite() and 0 < self.amount < AMOUNT_END):
             raise InvalidTrade(f"{plain(self.amount)} {self.asset} is more than an account can hold")
         if self.debit == self.credit:
             raise InvalidTrade(f"a transfer from {self.debit} to itself")

@@ -15,7 +15,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS entry_stage (
 ) ON COMMIT DELETE ROWS;
 CREATE TEMPORARY TABLE IF NOT EXISTS transfer_stage (
     entry_id uuid NOT NULL, n smallint NOT NULL, debit text COLLATE "C" NOT NULL, credit text COLLATE "C" NOT NULL,
-    asset text COLLATE "C" NOT NULL, amount numeric(56, 36) NOT NULL
+    asset text COLLATE "C" NOT NULL, amount numeric(78, 36) NOT NULL
 ) ON COMMIT DELETE ROWS;
 DELETE FROM entry_stage;
 DELETE FROM transfer_stage

@@ -72,17 +72,17 @@ PREPARE: LiteralString = """
 CREATE TEMPORARY TABLE IF NOT EXISTS lot_stage (
     method text, coin text NOT NULL, account text NOT NULL, entry_id uuid NOT NULL, booked_by uuid NOT NULL,
     side text NOT NULL, acquired_at timestamptz NOT NULL, happened_at timestamptz NOT NULL, seq bigint NOT NULL,
-    qty numeric(56, 36) NOT NULL, cost numeric(38, 18) NOT NULL
+    qty numeric(78, 36) NOT NULL, cost numeric(60, 18) NOT NULL
 ) ON COMMIT DELETE ROWS;
 CREATE TEMPORARY TABLE IF NOT EXISTS disposal_stage (
     id uuid NOT NULL, method text NOT NULL, coin text NOT NULL, account text NOT NULL, entry_id uuid NOT NULL,
     leg text NOT NULL, side text NOT NULL, happened_at timestamptz NOT NULL, seq bigint NOT NULL,
-    qty numeric(56, 36) NOT NULL, proceeds numeric(38, 18) NOT NULL, cost numeric(38, 18) NOT NULL,
-    missing_qty numeric(56, 36) NOT NULL, tag text NOT NULL
+    qty numeric(78, 36) NOT NULL, proceeds numeric(60, 18) NOT NULL, cost numeric(60, 18) NOT NULL,
+    missing_qty numeric(78, 36) NOT NULL, tag text NOT NULL
 ) ON COMMIT DELETE ROWS;
 CREATE TEMPORARY TABLE IF NOT EXISTS match_stage (
-    disposal_id uuid NOT NULL, n int NOT NULL, lot_entry uuid, qty numeric(56, 36) NOT NULL,
-    cost numeric(38, 18) NOT NULL
+    disposal_id uuid NOT NULL, n int NOT NULL, lot_entry uuid, qty numeric(78, 36) NOT NULL,
+    cost numeric(60, 18) NOT NULL
 ) ON COMMIT DELETE ROWS;
 DELETE FROM lot_stage;
 DELETE FROM disposal_stage;

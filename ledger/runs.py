@@ -15,7 +15,7 @@ import orjson
 import zstandard
 
 from ledger.booking import Booking, Disposal, Oversell, Rules, Side
-from ledger.lots import Inventory, Lot, Match, Method, Order, Part
+from ledger.lots import Inventory, Lot, Match, Method, Order
 from ledger.moves import Act, Move, PoolBy, PoolKey, moves
 from ledger.snapshots import restore, snapshot
 from ledger.trades import Trade
@@ -174,7 +174,7 @@ class _Noting:
         self._lots.append(Lot(lot.id, lot.order, lot.qty, lot.cost, lot.left, lot.rest, lot.paid, lot.bought, lot.n))
         self._inner.add(lot)
 
-    def take(self, qty: int) -> list[Part]:
+    def take(self, qty: int) -> Any:
         return self._inner.take(qty)
 
     def open(self) -> list[Lot]:

@@ -28,7 +28,7 @@ from broker.envelope import UNREADABLE, Envelope, addressed
 from broker.jobs import NewJob
 from broker.limiter import ProviderLimiter, open_limiter
 from broker.limits import Limits, Rate
-from broker.messages import DEDUP, JOBS, POST, PROBE, Hint, WorkOnJob, fetch_queue, queues
+from broker.messages import DEDUP, JOBS, LEDGER, POST, PROBE, Hint, WorkOnJob, fetch_queue, queues
 from broker.producer import BrokerUnreachableError, Dead, Write
 from broker.streams import NewStream
 from ledger import tables as item_tables
@@ -162,6 +162,8 @@ class Workshop:
                 await pipeline.dedup(UUID(kwargs["page"]))
             case "post":
                 await pipeline.post(UUID(kwargs["page"]), kwargs["items"])
+            case "ledger":
+                await pipeline.keep(LEDGER)
             case "probe":
                 await pipeline.probe(PROBE)
             case "jobs" if more := kwargs.keys() - {"kind", "args", "idempotency_key", "priority"}:
@@ -233,7 +235,7 @@ class Workshop:
         )
 
 
-_ACTORS: dict[str, str] = {name: name for name in (JOBS, DEDUP, POST, PROBE, UNREADABLE)}
+_ACTORS: dict[str, str] = {name: name for name in (JOBS, LEDGER, DEDUP, POST, PROBE, UNREADABLE)}
 
 
 def with_limits(provider: Provider, limits: Limits) -> Provider:

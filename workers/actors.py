@@ -12,7 +12,7 @@ import structlog
 from dramatiq.broker import Broker
 
 from broker.envelope import UNREADABLE
-from broker.messages import DEDUP, JOBS, POST, PROBE, fetch_queue
+from broker.messages import DEDUP, JOBS, LEDGER, POST, PROBE, fetch_queue
 from workers.pipeline import Pipeline
 
 P = ParamSpec("P")
@@ -37,6 +37,9 @@ def register(broker: Broker, providers: Iterable[str], pipeline: Callable[[], Pi
         queue = fetch_queue(provider)
         actor(queue, _fetching(pipeline, queue))
 
+    async def ledger() -> None:
+        await pipeline().keep(LEDGER)
+
     async def dedup(page: str) -> None:
         await pipeline().dedup(UUID(page))
 
@@ -55,6 +58,7 @@ def register(broker: Broker, providers: Iterable[str], pipeline: Callable[[], Pi
     async def unreadable(body: str, reason: str) -> None:
         await pipeline().refuse(body, reason)
 
+    actor(LEDGER, ledger)
     actor(DEDUP, dedup)
     actor(POST, post)
     actor(PROBE, probe)

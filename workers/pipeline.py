@@ -34,10 +34,12 @@ from ledger import store
 from ledger.model import Item, from_wire, to_wire
 from ledger.store import Posting
 from workers.attempts import Attempt, gave_trouble, went_well
+from workers.bookkeeper import Bookkeeper
 from workers.database import transact
 from workers.http import Answer
 from workers.items import Dataset, Malformed, Parsed, Provider, ProviderError, Refused, Request
 from workers.plan import decision, page_of, provider_of, pull_of, with_story_keys
+from workers.rules import GIVEN_BY_USERS, for_the_books
 from workers.together import Together
 from workers.works import Works
 
@@ -61,6 +63,7 @@ class Pipeline:
 
     def __init__(self, works: Works) -> None:
         self.works = works
+        self.bookkeeper = Bookkeeper(works)
         self._claims: dict[str, Together[None, tuple[Claimed, Standing] | None]] = {}
         self._pages: Together[UUID, LandedPage | None] = Together(self._claim_pages, size_max=64)
         self._decisions: Together[tuple[LandedPage, Parsed, Dataset], Fresh] = Together(self._decide, size_max=64)
@@ -88,6 +91,16 @@ class Pipeline:
                 return
             if await self._may_call(job, standing):
                 await self._call(job, provider, request)
+
+    async def keep(self, queue: str) -> None:
+        """Claim a job that brings its rows with it, and keep them as its page."""
+        if (claimed := await self._claim(queue)) is not None:
+            job = claimed[0]
+            structlog.contextvars.bind_contextvars(job=str(job.id))
+            with self.works.hold(job):
+                page = await self.bookkeeper.land(job)
+            if page is not None:
+                await self._say(DedupPage(page))
 
     async def _may_call(self, job: Claimed, standing: Standing) -> bool:
         now = self.works.clock()
@@ -175,6 +188,9 @@ class Pipeline:
         if page.sends >= self.works.policy.sends_max:
             await self._bury(page, f"post did not come to its end in {page.sends} attempts")
             return
+        if page.provider == GIVEN_BY_USERS:
+            await self._say(PostItems(page.id, await self.bookkeeper.read(page)))
+            return
         try:
             provider, dataset = provider_of(page.args, self.works.providers)
             parsed = provider.parse(page_of(page))
@@ -210,6 +226,9 @@ class Pipeline:
 
     async def post(self, page_id: UUID, items: Sequence[Mapping[str, Any]]) -> None:
         """Write a page's items and its job's progress, together with the other posts of this moment."""
+        if for_the_books(items):
+            await self.bookkeeper.post(page_id, items)
+            return
         await self._posts((page_id, [from_wire(item) for item in items]))
 
     # -- jobs without pages, and jobs that arrive as messages ---------------------------------------------------------

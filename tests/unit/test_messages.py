@@ -40,4 +40,4 @@ def test_two_hints_of_the_same_kind_are_two_messages() -> None:
 
 def test_each_provider_has_a_queue_of_its_own() -> None:
     assert fetch_queue("nansen") == "fetch.nansen"
-    assert queues(["a", "b"]) == ("jobs", "fetch.a", "fetch.b", "dedup", "post", "probe")
+    assert queues(["a", "b"]) == ("jobs", "fetch.a", "fetch.b", "ledger", "dedup", "post", "probe")

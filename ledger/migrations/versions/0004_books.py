@@ -73,9 +73,10 @@ _ROLES = (
 )
 
 _METHODS = "('FIFO', 'LIFO', 'HIFO', 'AVERAGE')"
-_MONEY = "NUMERIC(38, 18) NOT NULL"
+# What is told fits into NUMERIC(38,18); sums of it need room.
+_MONEY = "NUMERIC(60, 18) NOT NULL"
 # A chain counts in up to 24 decimals, and the quantity of a quote coin is a product that must stay exact.
-_QUANTITY = "NUMERIC(56, 36) NOT NULL"
+_QUANTITY = "NUMERIC(78, 36) NOT NULL"
 _NAME = 'TEXT COLLATE "C" NOT NULL'
 _TIME = "TIMESTAMP WITH TIME ZONE NOT NULL"
 
@@ -229,7 +230,7 @@ _TABLES = (
         qty {_QUANTITY},
         proceeds {_MONEY},
         cost {_MONEY},
-        gain NUMERIC(38, 18) GENERATED ALWAYS AS (proceeds - cost) STORED,
+        gain NUMERIC(60, 18) GENERATED ALWAYS AS (proceeds - cost) STORED,
         missing_qty {_QUANTITY},
         tag TEXT NOT NULL,
         run BIGINT NOT NULL,
@@ -278,7 +279,7 @@ _TABLES = (
         recorded_at {_TIME},
         before {_MONEY},
         after {_MONEY},
-        difference NUMERIC(38, 18) GENERATED ALWAYS AS (after - before) STORED,
+        difference NUMERIC(60, 18) GENERATED ALWAYS AS (after - before) STORED,
         PRIMARY KEY (user_id, run, method, coin, account, entry_id, leg, side),
         FOREIGN KEY (user_id, run) REFERENCES book_runs (user_id, id),
         FOREIGN KEY (user_id, entry_id) REFERENCES entries (user_id, id)
