@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench demo up test check lint format types bench load lock clean
+.PHONY: help setup setup-dev setup-bench demo up test chaos check lint format types bench load lock clean
 BIN := .venv/bin
 ARGS ?=
 export PYTHON
@@ -26,6 +26,10 @@ up: setup ## Start everything on this machine and stay until Ctrl-C
 test: setup-dev ## Run every test, unit tests first (installs RabbitMQ where it is missing and you are root)
 	@$(BIN)/python -m ops.embedded.install
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: setup-dev ## Ten seeds of chaos (ARGS='--chaos-seed 7 --chaos-rounds 1' runs one of them again)
+	@$(BIN)/python -m ops.embedded.install
+	$(BIN)/python -m pytest tests/chaos -s --chaos-rounds 10 $(ARGS)
 
 check: lint types test ## What CI runs: format, lint, types, import rules, every test
 
