@@ -9,6 +9,7 @@ from pathlib import Path
 
 TOP = Path(__file__).parents[1]
 PAGES = (TOP / "README.md", *sorted((TOP / "docs").rglob("*.md")))
+WORD = "[a-z][a-z-]*"  # a command, or a target of make
 MARGIN = re.compile(r"<!-- (?:not executed: (?P<reason>\S.*?)|exits (?P<exits>\d+)) -->")
 
 
@@ -75,3 +76,8 @@ def spoken(page: Path) -> Iterator[str]:
         yield " ".join(span.split())
     for block in blocks(page):
         yield from block.commands
+
+
+def targets() -> set[str]:
+    """The targets of the Makefile."""
+    return set(re.findall(rf"^({WORD}):(?!=)", (TOP / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
