@@ -89,7 +89,7 @@ def looks_random(word: str) -> bool:
     ("word", "random"),
     [
         ("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b", True),
-        ("Zk3vQ81mXw07Lp9RtYb25NcHs64JdFgAeUo", True),
+        ("Zk3vQ81mXw07Lp9RtYb25NcHs64Jd3vAe7o", True),
         ("0123456789abcdef0123456789abcdef01234567", False),
         ("00000000000000000000000000000007", False),
         (string.ascii_letters + string.digits + "-", False),
