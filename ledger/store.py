@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import orjson
-from psycopg import AsyncConnection as Driver
-from psycopg import AsyncCursor, Error
+from psycopg import AsyncCursor
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import stage, stories
 from ledger.model import Item, storable
+from ledger.tenancy import driver_cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ async def post(conn: AsyncConnection, postings: Sequence[Posting], *, now: datet
     rows = _rows(postings)
     if not rows:
         return [_count(posting, {}, set()) for posting in postings]
-    async with _cursor(conn) as cursor:
+    async with driver_cursor(conn) as cursor:
         told = await stories.join(cursor, [row.item for row in rows], now=now)
         await _copy(cursor, rows, told)
         await cursor.execute(stage.ADD_NEW, {"now": now})
@@ -93,19 +91,6 @@ async def post(conn: AsyncConnection, postings: Sequence[Posting], *, now: datet
     by_sighting = {_sighting(row.posting, row.item): brought[row.n] for row in rows}
     counted: set[_Sighting] = set()
     return [_count(posting, by_sighting, counted) for posting in postings]
-
-
-@asynccontextmanager
-async def _cursor(conn: AsyncConnection) -> AsyncIterator[AsyncCursor[Any]]:
-    """Lend the driver's own cursor, since only it can COPY; its errors leave as SQLAlchemy's, like all others."""
-    driver = cast("Driver[Any]", (await conn.get_raw_connection()).driver_connection)
-    try:
-        async with driver.cursor() as cursor:
-            yield cursor
-    except Error as error:
-        if driver.closed:
-            await conn.invalidate(error)  # the pool must not lend it again
-        raise DBAPIError.instance(None, None, error, Error, connection_invalidated=driver.closed) from error
 
 
 _Sighting = tuple[UUID, str, str, str]
