@@ -84,10 +84,11 @@ class Claimed:
     polled_at: datetime | None
 
 
-async def enqueue(conn: AsyncConnection, new: Sequence[NewJob], *, now: datetime) -> list[Receipt]:
+async def enqueue(conn: AsyncConnection, new: Sequence[NewJob], *, now: datetime, hinted: bool = True) -> list[Receipt]:
     """Write jobs, one receipt each in the same order; raise KeyReusedError for a key used for something else.
 
-    The hints go out after the commit; ``published_at`` says that they do, and the dispatcher repeats what got lost.
+    The caller sends the hints after the commit; ``published_at`` says that it does, and the dispatcher repeats what got
+    lost.  With ``hinted=False`` the dispatcher is to send them.
     """
     ids = [uuid7() for _ in new]
     rows = [
@@ -105,7 +106,10 @@ async def enqueue(conn: AsyncConnection, new: Sequence[NewJob], *, now: datetime
         }
         for job_id, job in zip(ids, new, strict=True)
     ]
-    created = {row.id for row in await conn.execute(_INSERT, {"rows": orjson.dumps(rows).decode(), "now": now})}
+    created = {
+        row.id
+        for row in await conn.execute(_INSERT, {"rows": orjson.dumps(rows).decode(), "now": now, "hinted": hinted})
+    }
     return [
         Receipt(job_id, "queued", created=True) if job_id in created else await _already(conn, job)
         for job_id, job in zip(ids, new, strict=True)
@@ -190,10 +194,14 @@ async def end_of_list(conn: AsyncConnection, job: Claimed, *, now: datetime) -> 
     """The page that was wanted does not exist: the list has ended with the page before it."""
     await conn.execute(
         text(
-            """UPDATE jobs SET want = landed, exhausted = true, lease_until = NULL,
-                state = CASE WHEN posted = landed THEN 'succeeded' ELSE state END,
-                finished_at = CASE WHEN posted = landed THEN CAST(:now AS timestamptz) END
-            WHERE id = :id AND fence = :fence AND state = 'running'"""
+            """WITH ended AS (
+                UPDATE jobs SET want = landed, exhausted = true, lease_until = NULL,
+                    state = CASE WHEN posted = landed THEN 'succeeded' ELSE state END,
+                    finished_at = CASE WHEN posted = landed THEN CAST(:now AS timestamptz) END
+                WHERE id = :id AND fence = :fence AND state = 'running'
+                RETURNING stream_id, state, newest)
+            UPDATE streams SET watermark = greatest(watermark, ended.newest)
+            FROM ended WHERE streams.id = ended.stream_id AND ended.state = 'succeeded'"""
         ),
         _mine(job) | {"now": now},
     )
@@ -274,7 +282,7 @@ _INSERT = text(
     """INSERT INTO jobs (id, kind, queue, args, owner, idempotency_key, body_hash, priority, stream_id, state,
         run_at, published_at, created_at)
     SELECT id, kind, queue, args, owner, idempotency_key, body_hash, priority, stream_id, 'queued',
-        run_at, CASE WHEN run_at <= :now THEN CAST(:now AS timestamptz) END, :now
+        run_at, CASE WHEN :hinted AND run_at <= :now THEN CAST(:now AS timestamptz) END, :now
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, kind text, queue text, args jsonb, owner text,
         idempotency_key text, body_hash text, priority smallint, stream_id bigint, run_at timestamptz)
     ON CONFLICT (owner, idempotency_key) DO NOTHING RETURNING id"""

@@ -24,7 +24,7 @@ def next_run(stream: Stream, now: datetime) -> datetime:
         return cron_after(stream.cron, now)
     interval = timedelta(seconds=stream.interval_s or 300)
     last = stream.next_run_at or now
-    return last + interval * max(1, -(-(now - last) // interval)) if last <= now else last
+    return last + interval * ((now - last) // interval + 1) if last <= now else last
 
 
 def cron_after(line: str, now: datetime) -> datetime:
@@ -48,9 +48,9 @@ def pull_job(stream: Stream, *, kind: str = "fetch") -> NewJob:
 
 
 async def run_due(conn: AsyncConnection, *, now: datetime) -> Sequence[Receipt]:
-    """Make a job for each stream that is due, and say when it is due again, in one transaction."""
+    """Make a job for each stream that is due, and say when it is due again, in one transaction; no hint is sent."""
     due = await streams.due(conn, now=now)
-    receipts = await jobs.enqueue(conn, [pull_job(stream) for stream in due], now=now) if due else []
+    receipts = await jobs.enqueue(conn, [pull_job(stream) for stream in due], now=now, hinted=False) if due else []
     for stream in due:
         await streams.set_next(conn, stream.id, next_run(stream, now))
     return receipts
