@@ -55,7 +55,7 @@ def test_what_does_not_fit_is_refused_with_its_place(args: dict[str, Any], named
 
 
 def test_a_kind_that_does_not_exist_is_refused_by_naming_those_that_do() -> None:
-    with pytest.raises(UnfitJobError, match="no kind 'fech'; there are backfill, fetch, ledger.prices"):
+    with pytest.raises(UnfitJobError, match="no kind 'fech'; there are backfill, fetch, ledger"):
         check("fech", {})
 
 
