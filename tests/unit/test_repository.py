@@ -25,7 +25,7 @@ REGISTRY = (
 )
 SECRET = r"AKIA[0-9A-Z]{16}|\bgh[pousr]_\w{20}|\bxox[abp]-\w|\bsk-\w{20}|\beyJ\w{10,}\.|BEGIN [A-Z ]*PRIVATE KEY"
 HALF_DONE = r"\b(?:TODO|FIXME|XXX|HACK|WIP)\b"
-OUTSIDE = r"(?<![\w/.-])(?:\.\./)*shared/\w"
+OUTSIDE = r"(?<![\w/.-])(?:\.\./)*shared(?:/\w|[\"'])"
 
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # the id of a row opens nothing
 INVENTED = {
@@ -107,7 +107,7 @@ def test_what_lies_outside_is_read_only_by_tests_that_skip_without_it() -> None:
 
 
 def skips_without(text: str) -> bool:
-    return ".is_dir()" in text and "pytest.mark.skip" in text
+    return re.search(r"pytest\.(?:mark\.)?skip", text) is not None
 
 
 def test_nothing_is_left_half_done() -> None:
