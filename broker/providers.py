@@ -75,6 +75,12 @@ async def stand(
         )
 
 
+async def over(conn: AsyncConnection, stood: Standing, *, now: datetime) -> None:
+    """The time that a provider was not to be called for is over, unless something else was said meanwhile."""
+    if await standing(conn, stood.name) == stood:
+        await stand(conn, stood.name, "ok", reason=None, now=now)
+
+
 async def called(conn: AsyncConnection, call: Call, *, remaining: int | None = None) -> None:
     """Write down a call, and what the provider said is left."""
     await conn.execute(

@@ -111,7 +111,9 @@ async def _again_later(conn: AsyncConnection, works: Works, job: Claimed, error:
     if wait is None or (job.attempt >= works.policy.attempts_max and not patient):
         await jobs.fail(conn, job, error=f"gave up after {job.attempt} attempts: {error}", now=now)
     else:
-        await jobs.put_off(conn, job, until=now + wait, reason=f"retry {job.attempt}: {error}", error=str(error))
+        counted = job.attempt < works.policy.attempts_max  # the patient stay at the last attempt
+        reason = f"retry {job.attempt}: {error}"
+        await jobs.put_off(conn, job, until=now + wait, reason=reason, error=str(error), counted=counted)
 
 
 def quota_until(provider: Provider, error: QuotaUsedUp, now: datetime) -> datetime:

@@ -86,8 +86,15 @@ class Pipeline:
                 pull = pull_of(job.kind, job.args, started_at=job.started_at, polled_at=job.polled_at)
                 request = provider.request(pull, job.cursor)
             except Refused as refusal:
-                reason = str(refusal)
-                await self._transact(lambda conn: jobs.fail(conn, job, error=reason, now=self.works.clock()))
+                await self._fail(job, str(refusal))
+                return
+            except Exception as error:
+                # A fault of the provider's file: the same job would meet it again and again.
+                log.exception("request_failed", provider=job.args.get("provider"), dataset=job.args.get("dataset"))
+                await self._fail(job, f"the request could not be made: {type(error).__name__}")
+                return
+            if job.attempt > self.works.policy.attempts_max:
+                await self._fail(job, f"{job.attempt - 1} attempts came to no end: their workers died or gave up")
                 return
             if await self._may_call(job, standing):
                 await self._call(job, provider, request)
@@ -104,7 +111,10 @@ class Pipeline:
 
     async def _may_call(self, job: Claimed, standing: Standing) -> bool:
         now = self.works.clock()
-        if standing.state == "ok" or (standing.until is not None and standing.until <= now):
+        if standing.state == "ok":
+            return True
+        if standing.until is not None and standing.until <= now:
+            await self._transact(lambda conn: providers.over(conn, standing, now=now))
             return True
         until = standing.until or now + CLOSED_FOR
         reason = f"provider {standing.name} is {standing.state.replace('_', ' ')}: {standing.reason}"
@@ -329,6 +339,9 @@ class Pipeline:
         return [None] * len(done)
 
     # -- small steps --------------------------------------------------------------------------------------------------
+
+    async def _fail(self, job: Claimed, reason: str) -> None:
+        await self._transact(lambda conn: jobs.fail(conn, job, error=reason, now=self.works.clock()))
 
     async def _put_off(self, job: Claimed, until: datetime, reason: str) -> None:
         await self._transact(lambda conn: jobs.put_off(conn, job, until=until, reason=reason, counted=False))
