@@ -10,6 +10,7 @@ import orjson
 
 from .system import System
 
+STORMS = {"429", "500", "truncated", "cut", "slow"}
 COUNTS = ("found", "rejected", "skipped")
 
 
@@ -73,6 +74,12 @@ async def check_paid(system: System, hits: Mapping[str, int]) -> int:
     return extra
 
 
+def check_weather(system: System) -> None:
+    """Make sure that the run was hostile: every kind of fault struck."""
+    struck = {kind for counted in system.witness.report()["faults"].values() for kind in counted}
+    assert struck >= STORMS, f"the providers were too kind, never {', '.join(sorted(STORMS - struck))}"
+
+
 async def _check_budget(system: System, report: Mapping[str, Any]) -> None:
     charged: dict[str, int] = {}
     for row in report["endpoints"]:
@@ -121,7 +128,7 @@ RULES: Mapping[str, str] = {
         GROUP BY provider HAVING sum(amended) <> sum(held)""",
     "an item has no page that was posted": """SELECT i.provider, i.key FROM items i LEFT JOIN pages p
         ON p.id = i.page_id AND p.state = 'posted' WHERE p.id IS NULL""",
-    "a kept page has no call": """SELECT j.id, count(p.id) AS pages FROM jobs j JOIN pages p ON p.job_id = j.id
+    "kept pages and answered calls differ": """SELECT j.id, count(p.id) AS pages FROM jobs j JOIN pages p ON p.job_id = j.id
         GROUP BY j.id HAVING count(p.id) <> (SELECT count(*) FROM calls c WHERE c.job_id = j.id AND outcome = 'landed')
         """,
 }

@@ -19,7 +19,7 @@ from workers.plan import provider_of, pull_of
 from workers.providers import load_providers
 
 from .children import Child
-from .meddler import UNREACHED, Meddler
+from .meddler import UNREACHED, Meddler, said_before
 from .system import DISPATCHER, PROVIDERS, WORKERS, System, until, worker_row
 from .witness import said
 
@@ -44,8 +44,9 @@ EVERY_RUN = (
 MAY_COME = ("kill a worker", "kill a worker that is asking", "delete all queues", "crash postgres", "crash redis",
             "flush redis", "deliver twice", "deliver old messages", "other weather", "kill the dispatcher",
             "kill a worker while rabbitmq is down")  # fmt: skip
-EXTRAS = 5
+EXTRAS = 4
 BOOT_S = 60.0
+WRITTEN_S = 8.0
 STALE_S = 4.0  # without progress for so long, the next blow falls anyway
 MOMENT_S = 3.0  # how long a moment of a certain kind is waited for
 
@@ -66,6 +67,7 @@ class Chaos:
     rng: Random = field(init=False)
     plan: Sequence[Blow] = field(init=False)
     kills: int = 0
+    doubled: int = 0
     hits: Counter[str] = field(default_factory=Counter)
     done: list[str] = field(default_factory=list)
 
@@ -77,28 +79,28 @@ class Chaos:
         self.plan = [Blow(kind, at) for kind, at in zip(kinds, moments, strict=True)]
 
     def weather(self) -> list[str]:
-        """Choose the faults of the providers: each kind that the issue names, in other shares each time."""
-        share = self.rng.uniform
+        """Choose the faults of the providers: each kind, at other calls each time."""
+        every = self.rng.randint
         return [
-            f"429={share(0.02, 0.08):.3f},retry_after={self.rng.randint(0, 1)}",
-            f"500={share(0.02, 0.08):.3f}",
-            f"503={share(0.0, 0.05):.3f}",
-            f"truncated={share(0.02, 0.08):.3f}",
-            f"cut={share(0.02, 0.08):.3f}",
-            f"reordered={share(0.0, 0.5):.3f}",
-            f"slow={share(0.1, 0.4):.3f},ms={self.rng.randint(100, 900)}",
+            f"429=every {every(6, 11)},retry_after={every(0, 1)}",
+            f"500=every {every(6, 11)}",
+            f"503=every {every(9, 15)}",
+            f"truncated=every {every(5, 9)}",
+            f"cut=every {every(6, 11)}",
+            f"reordered=every {every(2, 4)}",
+            f"slow=every {every(3, 6)},ms={every(100, 900)}",
         ]
 
     async def unfold(self, system: System, pages: int) -> None:
         """Let every blow fall at its moment; ``pages`` is how many there will be."""
-        meddler = Meddler(system.stack.rabbitmq.url, queues(PROVIDERS), self.rng)
-        hand = Hand(self, system, meddler)
+        hand = Hand(self, system, Meddler(system.stack.rabbitmq.url, queues(PROVIDERS), self.rng))
         await system.faults(self.weather())
         await _progress(system, 1, stale_s=BOOT_S)
         for blow in self.plan:
             await _progress(system, blow.at * pages)
             await hand.strike(blow.kind)
             self.done.append(f"{blow.kind} at {blow.at:.2f}")
+        self.doubled = hand.meddler.doubled
 
 
 @dataclass(slots=True)
@@ -108,6 +110,7 @@ class Hand:
     chaos: Chaos
     system: System
     meddler: Meddler
+    deleted_at: float = -WRITTEN_S
 
     async def strike(self, kind: str) -> None:
         """Let one blow fall, and return when what was stopped runs again."""
@@ -118,18 +121,19 @@ class Hand:
             case ["restart", server]:
                 await asyncio.to_thread(_server(stack, server).restart)
             case ["crash", server]:
-                await asyncio.to_thread(_server(stack, server).kill)
+                await self._crash(_server(stack, server))
                 await asyncio.to_thread(_server(stack, server).restart)
             case ["delete", *_]:
                 await insist(lambda: delete_queues(stack.rabbitmq.url))
+                self.deleted_at = asyncio.get_running_loop().time()
             case ["flush", *_]:
                 await flush(stack.redis.url)
             case ["deliver", "twice"]:
-                count, within_s = rng.randint(5, 20), rng.uniform(0.5, 1.5)
+                count, within_s = rng.randint(4, 12), rng.uniform(1.0, 2.0)
                 await insist(lambda: self.meddler.meddle(count=count, within_s=within_s))
             case ["deliver", *_]:
-                count = rng.randint(10, 40)
-                await insist(lambda: self.meddler.replay(count))
+                count, said = rng.randint(20, 60), await said_before(self.system)
+                await insist(lambda: self.meddler.replay(said, count))
             case _:
                 await self.system.faults(self.chaos.weather())
 
@@ -145,11 +149,17 @@ class Hand:
                 self.chaos.kills += await self.system.kill(DISPATCHER) is not None
             case "a worker while rabbitmq is down":
                 victim = await self._anyone()
-                await asyncio.to_thread(self.system.stack.rabbitmq.kill)
+                await self._crash(self.system.stack.rabbitmq)
                 await self._kill(victim)
                 await asyncio.to_thread(self.system.stack.rabbitmq.restart)
             case _:
                 await self._kill(await self._anyone())
+
+    async def _crash(self, server: Server) -> None:
+        if server is self.system.stack.rabbitmq:
+            # RabbitMQ itself loses quorum queues that were declared a few seconds before it is killed.
+            await asyncio.sleep(max(0.0, self.deleted_at + WRITTEN_S - asyncio.get_running_loop().time()))
+        await asyncio.to_thread(server.kill)
 
     async def _anyone(self) -> str:
         """Choose a worker that is at work, once there is one."""
@@ -227,17 +237,19 @@ async def _progress(system: System, pages: float, *, stale_s: float = STALE_S) -
         await asyncio.sleep(0.05)
 
 
-async def insist(deed: Callable[[], Awaitable[None]], *, within_s: float = 15.0) -> None:
+async def insist(deed: Callable[[], Awaitable[None]], *, within_s: float = 45.0) -> None:
     """Do it again while the broker is not ready yet."""
 
     async def done() -> bool:
         try:
             await deed()
-        except UNREACHED:
+        except UNREACHED as error:
+            why.append(f"{type(error).__name__}: {error}")
             return False
         return True
 
-    await until(done, within_s=within_s, what="RabbitMQ to let itself be harmed")
+    why: list[str] = []
+    assert await until(done, within_s=within_s), f"RabbitMQ could not be reached for {within_s:g} s: {why[-1]}"
 
 
 async def delete_queues(url: str) -> None:

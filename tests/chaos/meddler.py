@@ -1,20 +1,29 @@
-"""A consumer that nobody invited: it takes messages off the queues, and puts each back twice, in another order."""
+"""A consumer that nobody invited: it takes messages before the workers do, and puts each back twice, out of order."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from random import Random
+from typing import Any
 
 import aio_pika
+import zstandard
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError
 
 from broker.connect import amqp_url, queue_arguments
-from broker.messages import DEDUP, POST
+from broker.messages import DEDUP, POST, DedupPage, Hint, PostItems, WorkOnJob
+from broker.pages import LandedPage
+from ledger.model import Item, to_wire
+from workers.plan import page_of, provider_of, with_story_keys
+from workers.providers import load_providers
+
+from .system import System
 
 KEPT_MAX = 400
+UNREACHED = (AMQPError, OSError)
 
 
 @dataclass(slots=True)
@@ -39,12 +48,12 @@ class Meddler:
                 await message.ack()
             self._remember(again[: len(taken)])
 
-    async def replay(self, count: int) -> None:
-        """Deliver old messages once more, whatever has become of their rows."""
-        if self.seen:
-            async with await aio_pika.connect(amqp_url(self.url)) as connection:
-                channel = await connection.channel(publisher_confirms=True)
-                await self._deliver(channel, self.rng.choices(self.seen, k=count))
+    async def replay(self, said: Sequence[Hint], count: int) -> None:
+        """Deliver so many of these and of the messages seen before once more, whatever has become of their rows."""
+        messages = [*self.seen, *((message.queue_name, message.encode()) for message in (h.message() for h in said))]
+        async with await aio_pika.connect(amqp_url(self.url)) as connection:
+            channel = await connection.channel(publisher_confirms=True)
+            await self._deliver(channel, self.rng.choices(messages, k=count) if messages else [])
 
     async def _take(
         self, channel: AbstractChannel, count: int, within_s: float
@@ -59,7 +68,7 @@ class Meddler:
                     full.set()
 
             queue = await channel.declare_queue(name, durable=True, arguments=queue_arguments(name))
-            await queue.consume(keep)
+            await queue.consume(keep, arguments={"x-priority": 10})  # before the workers
         try:
             async with asyncio.timeout(within_s):
                 await full.wait()
@@ -79,4 +88,24 @@ class Meddler:
         del self.seen[:-KEPT_MAX]
 
 
-UNREACHED = (AMQPError, OSError)
+async def said_before(system: System) -> list[Hint]:
+    """Say again all that the rows show was said: work on its job, read and post each page, with all that it holds."""
+    rows = await system.rows(
+        """SELECT p.*, j.kind, j.args, j.queue, j.started_at FROM pages p JOIN jobs j ON j.id = p.job_id
+        WHERE p.state IN ('landed', 'posted')"""
+    )
+    hints: list[Hint] = []
+    for row in rows:
+        hints += [WorkOnJob(row.queue), DedupPage(row.id)]
+        if row.state == "posted":
+            hints.append(PostItems(row.id, [to_wire(item) for item in _items(row)]))
+    return hints
+
+
+def _items(row: Any) -> list[Item]:
+    page = LandedPage(
+        **{field.name: getattr(row, field.name) for field in fields(LandedPage) if field.name != "body"},
+        body=zstandard.decompress(row.body),
+    )
+    provider, _ = provider_of(page.args, load_providers())
+    return with_story_keys(provider.parse(page_of(page)).items)

@@ -41,7 +41,7 @@ PROVIDERS = sorted(load_providers())
 REST_S = 0.2  # between a death and the next birth
 PATIENT: Mapping[str, str] = {
     "SLUICE_LOG_LEVEL": "info",
-    "SLUICE_LEASE_S": "6",
+    "SLUICE_LEASE_S": "10",
     "SLUICE_LOST_AFTER_S": "2",
     "SLUICE_DRAIN_S": "5",
     "SLUICE_MAX_ATTEMPTS": "100",
