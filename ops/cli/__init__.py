@@ -1,57 +1,58 @@
-"""The ``sluice`` command: one module per group of commands, each a thin line to what does the work."""
+"""The ``sluice`` command: one module per group of commands, each a thin line to what does the work.
+
+A module is imported when one of its commands is asked for: no command waits for the libraries of all the others.
+"""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from types import MappingProxyType
 
 import click
 
-from broker.connect import UnknownBrokerError
-from broker.limiter import LimiterUnreachable
-from broker.producer import BrokerUnreachableError
-from ledger.engine import LedgerUnreachable
-from ops.cli import (
-    dead,
-    doctor,
-    enqueue,
-    items,
-    jobs,
-    pnl,
-    processes,
-    providers,
-    quality,
-    sandbox,
-    stack,
-    streams,
-    up,
-)
-from ops.cli.opening import CannotDo
-from ops.embedded import AlreadyRunning, CannotStart
-from ops.settings import BadSetting
-
-# What a person can do something about: one line, exit 2.  Everything else is a fault of ours and shows its trace.
-FOR_PEOPLE = (
-    AlreadyRunning,
-    BadSetting,
-    BrokerUnreachableError,
-    CannotDo,
-    CannotStart,
-    LedgerUnreachable,
-    LimiterUnreachable,
-    UnknownBrokerError,
+# command -> module of this package that has it in its COMMANDS
+MODULES = MappingProxyType(
+    {
+        "dead": "dead",
+        "demo": "stack",
+        "dispatch": "processes",
+        "doctor": "doctor",
+        "enqueue": "enqueue",
+        "items": "items",
+        "jobs": "jobs",
+        "migrate": "processes",
+        "pnl": "pnl",
+        "providers": "providers",
+        "quality": "quality",
+        "sandbox": "sandbox",
+        "serve": "processes",
+        "stories": "items",
+        "streams": "streams",
+        "up": "up",
+        "worker": "processes",
+    }
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class Commands(click.Group):
+    """The commands of ``MODULES``, each imported when it is first needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's hook
+        return sorted(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in MODULES:
+            return None
+        module = import_module(f"ops.cli.{MODULES[cmd_name]}")
+        found: dict[str | None, click.Command] = {command.name: command for command in module.COMMANDS}
+        return found[cmd_name]
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="sluice")
 def sluice() -> None:
     """Paid, rate-limited crypto data into one audited ledger."""
-
-
-_MODULES = (stack, up, processes, sandbox, enqueue, jobs, streams, dead, items, pnl, providers, quality, doctor)
-for _module in _MODULES:
-    for _command in _module.COMMANDS:
-        sluice.add_command(_command)
 
 
 def main() -> None:
@@ -63,6 +64,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except FOR_PEOPLE as error:
+    except Exception as error:
+        if not isinstance(error, import_module("ops.cli.people").FOR_PEOPLE):
+            raise
         click.echo(f"sluice: {error}", err=True)
         sys.exit(2)

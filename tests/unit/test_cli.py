@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from jsonschema import Draft202012Validator
 from broker.kinds import UnfitJobError, kinds, queue_of, schema
 from broker.views import JobView, health
 from ledger.answers import Place
+from ops import cli
 from ops.cli import sluice
 from ops.cli.enqueue import read_line, read_lines
 from ops.cli.items import place, place_text
@@ -32,7 +34,10 @@ NOW = datetime(2026, 8, 17, 12, tzinfo=UTC)
 
 def commands(group: click.Group = sluice, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """The words that call each command."""
-    for name, command in sorted(group.commands.items()):
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         yield (*path, name)
         if isinstance(command, click.Group):
             yield from commands(command, (*path, name))
@@ -211,3 +216,10 @@ def test_sandbox_flags_become_its_configuration() -> None:
     config = sandbox_config(given)
     assert (config.nansen.quota, config.nansen.keys, config.cryptopanic.per_minute) == (500, frozenset("ab"), 9)
     assert (config.seed, config.now, config.faults[0].kind) == (3, NOW, "429")
+
+
+def test_every_command_is_found_where_the_table_says() -> None:
+    folder = Path(cli.__file__).parent
+    modules = {path.stem for path in folder.glob("*.py") if "COMMANDS = (" in path.read_text()}
+    there = {command.name: name for name in modules for command in import_module(f"ops.cli.{name}").COMMANDS}
+    assert there == dict(cli.MODULES)

@@ -67,7 +67,7 @@ def is_command(command: click.Command, words: list[str]) -> bool:
     """Whether these words lead down the tree of commands; behind a command's own name may stand anything."""
     if not isinstance(command, click.Group) or not words:
         return True
-    below = command.commands.get(words[0])
+    below = command.get_command(click.Context(command), words[0])
     return below is not None and is_command(below, words[1:])
 
 

@@ -1,0 +1,22 @@
+"""What a person can do something about: said in one line, exit 2.  Everything else is a fault of ours."""
+
+from __future__ import annotations
+
+from broker.connect import UnknownBrokerError
+from broker.limiter import LimiterUnreachable
+from broker.producer import BrokerUnreachableError
+from ledger.engine import LedgerUnreachable
+from ops.cli.opening import CannotDo
+from ops.embedded import AlreadyRunning, CannotStart
+from ops.settings import BadSetting
+
+FOR_PEOPLE = (
+    AlreadyRunning,
+    BadSetting,
+    BrokerUnreachableError,
+    CannotDo,
+    CannotStart,
+    LedgerUnreachable,
+    LimiterUnreachable,
+    UnknownBrokerError,
+)
