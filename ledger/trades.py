@@ -88,6 +88,8 @@ class Trade:
             raise InvalidTrade("to_account is for transfers, and every transfer needs one")
         if self.to_account == self.account:
             raise InvalidTrade(f"a transfer from {self.account} to itself")
+        if self.fee_qty and not self.fee_coin:
+            raise InvalidTrade("a fee needs the coin it is paid in")
         if not 0 <= self.seq < 2**63:
             raise InvalidTrade("seq must be a number from 0 to 2**63 - 1")
         if self.value >= END or self.fee_worth >= END:
@@ -97,8 +99,6 @@ class Trade:
     def _refuse_fee(self) -> None:
         if not self.fee_qty:
             return
-        if not self.fee_coin:
-            raise InvalidTrade("a fee needs the coin it is paid in")
         if self.kind in {Kind.BUY, Kind.INCOME} and self.fee_coin == self.base and self.fee_qty >= self.qty:
             raise InvalidTrade(f"the fee of {self.fee_qty} {self.base} leaves nothing of {self.qty}")
         gross = product(self.qty, self.price)
@@ -123,7 +123,7 @@ class Trade:
         if self.fee_coin == self.quote:
             return product(self.fee_qty, self.rate)
         if self.fee_value is None:
-            raise InvalidTrade(f"a fee in {self.fee_coin or 'no coin'} needs its fee_value in {CASH}")
+            raise InvalidTrade(f"a fee in {self.fee_coin} needs its fee_value in {CASH}")
         return self.fee_value
 
     @property

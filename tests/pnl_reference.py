@@ -77,7 +77,7 @@ class Reference:
         value, in_base, in_quote = qty * price * rate, fee * (coin == base), fee * (coin == quote)
         worth = fee_worth(row) if not in_base else ZERO
         if kind in {"buy", "income"}:
-            self._acquire(row, base, qty - in_base, value + worth)
+            self._acquire(row, "base", base, qty - in_base, value + worth)
         if kind in {"sell", "spend"}:
             self._dispose(row, "base", base, qty + in_base, value - worth)
         if kind == "income":
@@ -87,20 +87,20 @@ class Reference:
         if kind == "buy" and quote != "USDT":
             self._dispose(row, "quote", quote, qty * price + in_quote, (qty * price + in_quote) * rate)
         if kind == "sell" and quote != "USDT":
-            self._acquire(row, quote, qty * price - in_quote, (qty * price - in_quote) * rate)
+            self._acquire(row, "quote", quote, qty * price - in_quote, (qty * price - in_quote) * rate)
         if kind == "transfer" and self.by_account:
             self._carry(row, base, qty)
         if fee and coin not in {"USDT", base, quote}:
             self._dispose(row, "fee", coin, fee, worth)
 
-    def _acquire(self, row: Row, coin: str, qty: Fraction, cost: Fraction) -> None:
+    def _acquire(self, row: Row, leg: str, coin: str, qty: Fraction, cost: Fraction) -> None:
         pool, whole = self.pool(row, coin), qty
         pool.add("acquired", cost)
         owed = sum((lot.qty for lot in pool.shorts), ZERO)
         if covered := min(qty, owed):
             used = self._take(pool.shorts, covered, "AVERAGE" if self.method == "AVERAGE" else "FIFO")
             proceeds = sum((lot.cost for lot in used), ZERO)
-            self._told(row, ("base", "cover"), coin, (covered, proceeds, cost * covered / whole, ZERO), used)
+            self._told(row, (leg, "cover"), coin, (covered, proceeds, cost * covered / whole, ZERO), used)
             cost, qty = cost - cost * covered / whole, qty - covered
         if qty:
             pool.lots.append(Lot(row["trade_id"], order(row), qty, cost, cost / qty))
@@ -121,7 +121,11 @@ class Reference:
 
     def _carry(self, row: Row, coin: str, qty: Fraction) -> None:
         here, there = self.pool(row, coin), self.pool(row, coin, row["to_account"])
-        there.lots += self._take(here.lots, qty, self.method)
+        missing = max(ZERO, qty - sum((lot.qty for lot in here.lots), ZERO))
+        there.lots += self._take(here.lots, qty - missing, self.method)
+        if missing:
+            here.add("missing_qty", missing)
+            there.lots.append(Lot(row["trade_id"], order(row), missing, ZERO, ZERO))
 
     def _take(self, lots: list[Lot], qty: Fraction, method: str) -> list[Lot]:
         if method == "AVERAGE" and lots:
