@@ -128,7 +128,7 @@ RULES: Mapping[str, str] = {
         GROUP BY provider HAVING sum(amended) <> sum(held)""",
     "an item has no page that was posted": """SELECT i.provider, i.key FROM items i LEFT JOIN pages p
         ON p.id = i.page_id AND p.state = 'posted' WHERE p.id IS NULL""",
-    "kept pages and answered calls differ": """SELECT j.id, count(p.id) AS pages FROM jobs j JOIN pages p ON p.job_id = j.id
-        GROUP BY j.id HAVING count(p.id) <> (SELECT count(*) FROM calls c WHERE c.job_id = j.id AND outcome = 'landed')
-        """,
+    "kept pages and answered calls differ": """SELECT j.id, count(p.id) AS pages FROM jobs j
+        JOIN pages p ON p.job_id = j.id GROUP BY j.id
+        HAVING count(p.id) <> (SELECT count(*) FROM calls c WHERE c.job_id = j.id AND outcome = 'landed')""",
 }
