@@ -1,13 +1,14 @@
 """Pages: what was received, kept as it came, and how far it has got.
 
 ``landed`` ──▶ ``posted``, or ``malformed`` (kept and counted, asked for again) or ``dead`` (its parser failed on it, or
-it kills its workers: mend, then ``sluice dead replay``; nothing is paid again).
+it kills its workers: mend, then ``sluice dead replay``; nothing is paid again).  A ``spare`` page is a second answer to
+a question that another worker has answered meanwhile: it was paid for, so it is kept, and it is never posted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -39,6 +40,7 @@ class NewPage:
     fetched_at: datetime
     answered_at: datetime
     cost: int
+    id: UUID = field(default_factory=uuid7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,28 +97,33 @@ async def land(conn: AsyncConnection, job: Claimed, page: NewPage, *, now: datet
 
     A job that was cancelled meanwhile, or that failed by another of its pages, still lands what it has paid for.
     """
-    page_id = uuid7()
-    landed = await conn.execute(
-        _LAND,
-        {
-            "id": job.id,
-            "fence": job.fence,
-            "seq": job.seq,
-            "page": page_id,
-            "provider": page.provider,
-            "dataset": page.dataset,
-            "request": orjson.dumps(dict(page.request)).decode(),
-            "body": zstandard.compress(page.body),
-            "body_bytes": len(page.body),
-            "fetched_at": page.fetched_at,
-            "answered_at": page.answered_at,
-            "cost": page.cost,
-            "now": now,
-        },
-    )
+    landed = await conn.execute(_LAND, _kept(job, page) | {"now": now})
     if landed.rowcount != 1:
         raise LostLeaseError(f"job {job.id}")
-    return page_id
+    return page.id
+
+
+async def keep_spare(conn: AsyncConnection, job: Claimed, page: NewPage) -> bool:
+    """Keep an answer whose job was no longer this worker's; False: this very page landed in an earlier try."""
+    kept = await conn.execute(_KEEP_SPARE, {name: value for name, value in _kept(job, page).items() if name != "fence"})
+    return kept.rowcount == 1
+
+
+def _kept(job: Claimed, page: NewPage) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "fence": job.fence,
+        "seq": job.seq,
+        "page": page.id,
+        "provider": page.provider,
+        "dataset": page.dataset,
+        "request": orjson.dumps(dict(page.request)).decode(),
+        "body": zstandard.compress(page.body),
+        "body_bytes": len(page.body),
+        "fetched_at": page.fetched_at,
+        "answered_at": page.answered_at,
+        "cost": page.cost,
+    }
 
 
 async def land_given(conn: AsyncConnection, job: Claimed, page: NewPage, *, now: datetime) -> UUID:
@@ -208,6 +215,17 @@ _LAND = text(
     SELECT :page, mine.id, mine.stream_id, :seq, :provider, :dataset, CAST(:request AS jsonb), mine.cursor, :body,
         :body_bytes, :fetched_at, :answered_at, mine.polled_at, :cost, 'landed', :now
     FROM mine"""
+)
+
+_KEEP_SPARE = text(
+    """WITH paid AS (
+        UPDATE jobs SET calls = calls + 1, cost = cost + :cost
+        WHERE id = :id AND NOT EXISTS (SELECT FROM pages WHERE id = :page) RETURNING id, stream_id, cursor)
+    INSERT INTO pages (id, job_id, stream_id, seq, provider, dataset, request, cursor, body, body_bytes, fetched_at,
+        answered_at, polled_at, cost, state, reason)
+    SELECT :page, paid.id, paid.stream_id, :seq, :provider, :dataset, CAST(:request AS jsonb), paid.cursor, :body,
+        :body_bytes, :fetched_at, :answered_at, :answered_at, :cost, 'spare', 'another worker answered first'
+    FROM paid"""
 )
 
 _CLAIM = text(

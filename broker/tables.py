@@ -130,10 +130,16 @@ pages = sa.Table(
     sa.Column("complete", sa.Double),  # share of the expected fields that were there, 0 to 1
     sa.Column("newest", _TIME),
     sa.Column("posted_at", _TIME),
-    sa.CheckConstraint("state IN ('landed', 'posted', 'malformed', 'dead')", name="pages_state_known"),
+    sa.CheckConstraint("state IN ('landed', 'posted', 'malformed', 'dead', 'spare')", name="pages_state_known"),
 )
-# A malformed page keeps its place in history but not its number: the same page is asked for again.
-sa.Index("pages_seq", pages.c.job_id, pages.c.seq, unique=True, postgresql_where=sa.text("state <> 'malformed'"))
+# A malformed page keeps its place in history but not its number: it is asked for again.  A spare one never had any.
+sa.Index(
+    "pages_seq",
+    pages.c.job_id,
+    pages.c.seq,
+    unique=True,
+    postgresql_where=sa.text("state <> ALL (ARRAY['malformed', 'spare'])"),
+)
 sa.Index("pages_job", pages.c.job_id)
 sa.Index("pages_due", pages.c.published_at, postgresql_where=sa.text("state = 'landed'"))
 sa.Index("pages_stream", pages.c.stream_id, pages.c.fetched_at, postgresql_where=sa.text("stream_id IS NOT NULL"))

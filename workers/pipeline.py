@@ -169,12 +169,17 @@ class Pipeline:
             await providers.called(conn, call, remaining=usage.remaining)
             return page
 
+        async def keep(conn: AsyncConnection) -> UUID | None:
+            if not await pages.keep_spare(conn, job, new):
+                return new.id  # the commit of an earlier try came through, only its answer was lost
+            await providers.called(conn, call, remaining=usage.remaining)
+            return None
+
         try:
             return await self._transact(land)
         except LostLeaseError:
             log.warning("lease_lost")
-            await self._transact(lambda conn: providers.called(conn, call, remaining=usage.remaining))
-            return None
+            return await self._transact(keep)
 
     # -- dedup --------------------------------------------------------------------------------------------------------
 

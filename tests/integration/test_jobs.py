@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
@@ -43,7 +43,7 @@ class Desk:
 
     async def land(self, held: Claimed) -> UUID:
         async with self.database.begin() as conn:
-            return await pages.land(conn, held, PAGE, now=NOW)
+            return await pages.land(conn, held, replace(PAGE, id=uuid4()), now=NOW)
 
     async def row(self, job_id: UUID) -> Any:
         async with self.database.connect() as conn:
@@ -125,6 +125,19 @@ async def test_a_page_lands_once_however_often_its_worker_says_so(desk: Desk) ->
         await desk.land(held)
     row = await desk.row(held.id)
     assert (row.landed, row.calls, row.cost, await desk.count("pages")) == (1, 1, 5, 1)
+
+
+async def test_a_second_answer_to_one_question_is_kept_and_counted_but_never_worked_on(desk: Desk) -> None:
+    await desk.ask()
+    (late,) = await desk.take()
+    (held,) = await desk.take(at=NOW + LEASE + SECOND)
+    await desk.land(held)
+    async with desk.database.begin() as conn:
+        assert await pages.keep_spare(conn, late, answer := replace(PAGE, id=uuid4()))
+        assert not await pages.keep_spare(conn, late, answer), "the same answer twice is one page"
+        assert await pages.claim(conn, [answer.id], suspects=False, now=NOW, lease=LEASE) == []
+    row = await desk.row(held.id)
+    assert (row.landed, row.calls, row.cost, await desk.count("pages")) == (1, 2, 10, 2)
 
 
 async def test_a_sign_of_life_keeps_the_lease(desk: Desk) -> None:

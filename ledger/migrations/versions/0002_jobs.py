@@ -150,14 +150,14 @@ _STATEMENTS = (
         newest TIMESTAMP WITH TIME ZONE,
         posted_at TIMESTAMP WITH TIME ZONE,
         PRIMARY KEY (id),
-        CONSTRAINT pages_state_known CHECK (state IN ('landed', 'posted', 'malformed', 'dead')),
+        CONSTRAINT pages_state_known CHECK (state IN ('landed', 'posted', 'malformed', 'dead', 'spare')),
         FOREIGN KEY(job_id) REFERENCES jobs (id)
     )""",
     """CREATE INDEX pages_due ON pages (published_at)
         WHERE state = 'landed'""",
     "CREATE INDEX pages_job ON pages (job_id)",
     """CREATE UNIQUE INDEX pages_seq ON pages (job_id, seq)
-        WHERE state <> 'malformed'""",
+        WHERE state <> ALL (ARRAY['malformed', 'spare'])""",
     """CREATE INDEX pages_stream ON pages (stream_id, fetched_at)
         WHERE stream_id IS NOT NULL""",
 )
