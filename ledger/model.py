@@ -82,9 +82,9 @@ class Item:
         self._settle("coins", tuple(_text(coin)[:COIN_CHARS] for coin in self.coins))
         self._settle("story_keys", tuple(_story_key(_text(key)) for key in self.story_keys))
         self._utc()
-        if self.observed:
-            fingerprint(self.observed)  # refuses what has no place in an item
-        if not self.fingerprint:
+        if not self.fingerprint:  # else it is a copy of an item that was checked when it was made
+            if self.observed:
+                fingerprint(self.observed)  # refuses what has no place in an item
             self._settle("fingerprint", self._fingerprint())
 
     def _settle(self, name: str, value: Any) -> None:
@@ -113,6 +113,10 @@ def fingerprint(value: Any) -> str:
 
 
 def _comparable(value: Any) -> Any:
+    if type(value) is str:  # most of what there is
+        return _text(value)
+    if type(value) is dict:
+        return {_text(str(name)): _comparable(part) for name, part in value.items()}
     match value:
         case Decimal() | float():
             number = _ROUND.create_decimal(_SETTLE.create_decimal(_number(Decimal(value)))).normalize()
@@ -135,6 +139,8 @@ def storable(value: Any) -> Any:
 
     Integers beyond 64 bits, which JSON readers lose, become text too; texts lose what PostgreSQL cannot hold.
     """
+    if type(value) is dict:  # most of what is not text
+        return {_text(str(name)): storable(part) for name, part in value.items()}
     match value:
         case str():
             return _text(value)

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from gc import collect, freeze, set_threshold
 
 import dramatiq
 import structlog
@@ -106,6 +107,7 @@ def run_worker(settings: Settings) -> int:
     broker = make_broker(settings)
     worker = LoopWorker(broker, in_hand=settings.worker.threads, idle_ms=IDLE_MS)
     worker.start()
+    _calm_collector()
     _watch_loop()
     log.info("worker_started", threads=settings.worker.threads)
     stop.wait()
@@ -115,6 +117,14 @@ def run_worker(settings: Settings) -> int:
     broker.close()
     log.info("worker_stopped")
     return 0
+
+
+def _calm_collector() -> None:
+    """Let the garbage collector look at pages only: a page is tens of thousands of objects that no cycle holds, and
+    each look at all of them, and at everything that was imported, costs more than reading the page did."""
+    collect()
+    freeze()
+    set_threshold(50_000, 20, 20)
 
 
 def _leave_within(seconds: float) -> None:

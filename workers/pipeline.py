@@ -48,6 +48,7 @@ log = structlog.get_logger(__name__)
 
 CLOSED_FOR = timedelta(minutes=15)  # how often a job looks whether a person has helped its provider
 UNREACHABLE_FOR = timedelta(seconds=5)
+PAGES_AT_ONCE = 16  # in one commit: larger ones gain little, and let reading and writing wait for each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,11 @@ class Pipeline:
         self.works = works
         self.bookkeeper = Bookkeeper(works)
         self._claims: dict[str, Together[None, tuple[Claimed, Standing] | None]] = {}
-        self._pages: Together[UUID, LandedPage | None] = Together(self._claim_pages, size_max=64)
-        self._decisions: Together[tuple[LandedPage, Parsed, Dataset], Fresh] = Together(self._decide, size_max=64)
-        self._posts: Together[tuple[UUID, Sequence[Item]], None] = Together(self._post, size_max=64)
+        self._pages: Together[UUID, LandedPage | None] = Together(self._claim_pages, size_max=PAGES_AT_ONCE)
+        self._decisions: Together[tuple[LandedPage, Parsed, Dataset], Fresh] = Together(
+            self._decide, size_max=PAGES_AT_ONCE
+        )
+        self._posts: Together[tuple[UUID, Sequence[Item]], None] = Together(self._post, size_max=PAGES_AT_ONCE)
         self._finishes: Together[Claimed, None] = Together(self._finish)
         self._suspect = asyncio.Lock()
 

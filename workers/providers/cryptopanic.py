@@ -170,6 +170,8 @@ def _plain(title: str) -> str:
 
 def _untracked(url: str) -> str:
     """Drop CryptoPanic's own campaign mark, which names the API and not the post."""
+    if "mtm_" not in url:
+        return url
     try:
         parts = urlsplit(url)
         kept = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if not pair[0].startswith("mtm_")]
