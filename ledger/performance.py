@@ -20,6 +20,8 @@ from itertools import pairwise
 
 DAYS_A_YEAR = 365
 _TINY = 1e-13
+GROWTH_MAX = 600.0
+"""The logarithm of the largest yearly factor that is looked at: a tenth in a day is 35."""
 _Curve = Callable[[float], float]
 
 
@@ -124,7 +126,7 @@ def xirr(days: Sequence[Day]) -> float | None:
 def _bracket(worth: _Curve) -> tuple[float, float] | None:
     """Look outward from no growth, in growing steps, for the nearest change of sign."""
     reach, step = 0.0, 0.05
-    while reach < 40:
+    while reach < GROWTH_MAX:
         for low, high in ((reach, reach + step), (-reach - step, -reach)):
             try:
                 if (worth(low) > 0) != (worth(high) > 0):
