@@ -51,7 +51,8 @@ class Item:
 
     ``key`` is unique within the provider (``posts:123``); ``body`` holds the stable fields, numbers as Decimal, int or
     text; ``observed`` the values that move.  ``happened_at`` is the world's time, always aware.  Items that share one
-    of their ``story_keys`` tell the same story; the keys group, they never drop.
+    of their ``story_keys`` tell the same story, and so may items whose ``terms`` (what the title says) are alike; both
+    group, they never drop.
 
     What PostgreSQL cannot hold, a batch never meets: a NUL or half a surrogate pair in a text becomes U+FFFD, in a key
     it is refused; coins end after 100 characters; numbers that are not finite or beyond 400 digits are refused.
@@ -69,6 +70,7 @@ class Item:
     observed: Mapping[str, Any] = field(default_factory=dict)
     provisional: bool = False
     story_keys: tuple[str, ...] = ()
+    terms: tuple[str, ...] = ()
     fingerprint: str = ""
 
     def __post_init__(self) -> None:
@@ -81,6 +83,7 @@ class Item:
         self._settle("url", _text(self.url))
         self._settle("coins", tuple(_text(coin)[:COIN_CHARS] for coin in self.coins))
         self._settle("story_keys", tuple(_story_key(_text(key)) for key in self.story_keys))
+        self._settle("terms", tuple(_text(term)[:COIN_CHARS] for term in self.terms if term))
         self._utc()
         if not self.fingerprint:  # else it is a copy of an item that was checked when it was made
             if self.observed:
@@ -190,6 +193,7 @@ def to_wire(item: Item) -> dict[str, Any]:
         "observed": storable(item.observed),
         "provisional": item.provisional,
         "story_keys": list(item.story_keys),
+        "terms": list(item.terms),
         "fingerprint": item.fingerprint,
     }
 
@@ -203,5 +207,6 @@ def from_wire(data: Mapping[str, Any]) -> Item:
             "happened_at": datetime.fromisoformat(data["happened_at"]),
             "coins": tuple(data["coins"]),
             "story_keys": tuple(data["story_keys"]),
+            "terms": tuple(data.get("terms", ())),  # a message that was sent before titles had any
         }
     )

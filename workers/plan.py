@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +12,7 @@ from jsonschema.exceptions import best_match
 from broker.pages import Decision, LandedPage
 from ledger.model import Book, Item
 from workers.items import Dataset, Page, Parsed, Provider, Pull, Refused
-from workers.stories import story_keys
+from workers.stories import telling
 
 
 def provider_of(args: Mapping[str, Any], providers: Mapping[str, Provider]) -> tuple[Provider, Dataset]:
@@ -58,8 +57,8 @@ def page_of(landed: LandedPage) -> Page:
 
 
 def with_story_keys(items: Sequence[Item]) -> list[Item]:
-    """Give each news item the keys that it shares with the same story told elsewhere."""
-    return [replace(item, story_keys=story_keys(item)) if item.book is Book.HUMAN else item for item in items]
+    """Give each news item the keys that it shares with the same story told elsewhere, and what its title says."""
+    return [telling(item) if item.book is Book.HUMAN else item for item in items]
 
 
 def decision(landed: LandedPage, parsed: Parsed, dataset: Dataset, known_keys: Collection[str]) -> Decision:

@@ -1,0 +1,98 @@
+"""From a title to its terms: what it says, without how it is spelled.  Pure; the words are in ``lexicon``.
+
+A term is a stem (``plung``), a number (``42.5``), a place (``@france``: the land, its people, its capital) or one of a
+group of words that headlines use for one another (``=kill``).  Scores are made from terms alone.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from itertools import islice
+
+from workers import lexicon
+
+TERMS_MAX = 40
+"""A longer title is a text: its first terms tell what it is about."""
+TITLE_CHARS = 1_000
+TITLE_WORDS_MIN = 4  # "Bitcoin price today" is a rubric, not a story
+
+
+def _groups(table: str, sign: str) -> dict[str, str]:
+    groups = [group.split() for group in table.split("|")]
+    return {word: sign + group[0] for group in reversed(groups) for word in group}
+
+
+SILENT = frozenset(lexicon.SILENT.split())
+_KNOWN = {
+    **_groups(lexicon.ALIKE, "="),
+    **_groups(lexicon.PLACES, "@"),
+    **{word: str(n) for n, word in enumerate(lexicon.NUMBERS.split())},
+    **{word: str(n) for n, word in enumerate(lexicon.ORDINALS.split(), 1)},
+}
+_PHRASES = tuple((re.compile(pattern), plain) for pattern, plain in lexicon.PHRASES)
+_WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
+_APOSTROPHES = re.compile(r"(?:'s|(?<=s)')(?!\w)|(?<=\w)'(?=\w)", re.IGNORECASE)
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_VOWEL = re.compile("[aeiouy]")
+
+
+def terms(title: str) -> tuple[str, ...]:
+    """Give the terms of a title in their order; none for a title that says nothing."""
+    told = (_term(word) for word in _words(title) if word not in SILENT)
+    return tuple(islice(told, TERMS_MAX))
+
+
+def plain_words(title: str) -> list[str]:
+    """Split a title into words as they are: no case, no accents, no punctuation."""
+    return re.findall(r"[^\W_]+", _plain(title).casefold())
+
+
+def _words(title: str) -> list[str]:
+    text = _THOUSANDS.sub("", _APOSTROPHES.sub("", _plain(title)))
+    for pattern, plain in _PHRASES:
+        text = pattern.sub(plain, text)
+    return _WORD.findall(text.casefold())
+
+
+def _plain(title: str) -> str:
+    text = title[:TITLE_CHARS].translate(_QUOTES)
+    if text.isascii():
+        return text
+    return "".join(ch for ch in unicodedata.normalize("NFKD", text) if not unicodedata.combining(ch))
+
+
+_QUOTES = str.maketrans("\u2018\u2019\u02bc\u00b4`", "'''''")
+
+
+@lru_cache(maxsize=65_536)
+def _term(word: str) -> str:
+    if word[0].isdigit():
+        return word
+    return _KNOWN.get(word) or _stem(word)
+
+
+def _stem(word: str) -> str:
+    """Take off the endings that English puts on one and the same word; short words and other scripts stay."""
+    word = _american(word)
+    if len(word) <= 3 or not word.isascii():
+        return word
+    if word.endswith("ies") and len(word) > 4:
+        word = word[:-3] + "y"
+    elif word.endswith(("sses", "shes", "ches", "xes", "zes")):
+        word = word[:-2]
+    elif word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-1]
+    for ending in ("ingly", "edly", "ing", "ed", "ly"):
+        stem = word[: -len(ending)]
+        if word.endswith(ending) and len(stem) >= 3 and _VOWEL.search(stem):
+            word = stem[:-1] if stem[-1] == stem[-2] and stem[-1] not in "lsz" else stem
+            break
+    return word[:-1] if word.endswith("e") and len(word) > 4 else word
+
+
+def _american(word: str) -> str:
+    if len(word) > 6:
+        word = re.sub(r"is(e|es|ed|ing|ation)$", r"iz\1", word)
+    return re.sub(r"our(s|ed|ing|ite)?$", r"or\1", word) if len(word) > 5 else word
