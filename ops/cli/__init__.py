@@ -19,6 +19,7 @@ MODULES = MappingProxyType(
         "dispatch": "processes",
         "doctor": "doctor",
         "enqueue": "enqueue",
+        "eval": "evaluate",
         "items": "items",
         "jobs": "jobs",
         "migrate": "processes",
