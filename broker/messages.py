@@ -1,7 +1,8 @@
-"""What may travel: five messages, each a hint to look at a row.
+"""What may travel, a class for each message.
 
-Losing any of them costs time, never work: the dispatcher looks at the rows and says them again.
-A message is a Dramatiq envelope (`docs/messages.md`), so that any Dramatiq worker can serve these queues.
+All but one are hints to look at a row: losing one costs time, never work, for the dispatcher looks at the rows and says
+it again.  The exception is AcceptJob, a job that has no row yet.  Each travels as a Dramatiq envelope, so that any
+Dramatiq worker can serve these queues; what else is accepted from other hands is in ``docs/messages.md``.
 """
 
 from __future__ import annotations
