@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 from psycopg import AsyncCursor
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,7 +19,7 @@ from ledger import run_stage
 from ledger.booking import Booking, Disposal, Side
 from ledger.figures import State, states, statistics
 from ledger.legs import Act
-from ledger.lots import AVERAGE_LOT, Lot, Match, Method
+from ledger.lots import AVERAGE_LOT, Lot, Match, Method, Order
 from ledger.marks import Mark
 from ledger.moves import PoolBy, PoolKey
 from ledger.numbers import money, quantity
@@ -46,14 +46,26 @@ class When:
     known_at: datetime = FOREVER
 
 
+class Acquired(NamedTuple):
+    """A lot as it came (short: what it brought): quantity and cost in steps, whatever is left of it."""
+
+    trade_id: str
+    pool: PoolKey
+    side: str
+    order: Order
+    qty: int
+    cost: int
+
+
 @dataclass(frozen=True, slots=True)
 class View:
-    """One user's books by one method; ids are those of the sources."""
+    """One user's books by one method; ids are those of the sources, and ``lots`` all that there ever were."""
 
     policy: Policy
     booking: Booking
     disposals: Sequence[Disposal]
     trades: Sequence[Trade]
+    lots: Sequence[Acquired]
 
     @property
     def states(self) -> list[State]:
@@ -70,9 +82,9 @@ async def view(conn: AsyncConnection, user: str, method: Method, when: When | No
         trades = await _trades(cursor, given)
         disposals, carried = await _disposals(cursor, given, user, policy)
         booking = Booking(policy.rules(method))
-        await _put_lots(cursor, given, booking, user)
+        lots = await _put_lots(cursor, given, booking, user)
     _add_up(booking, trades, disposals, carried)
-    return View(policy, booking, disposals, trades)
+    return View(policy, booking, disposals, trades, lots)
 
 
 async def marks(conn: AsyncConnection, when: When | None = None) -> dict[str, Mark]:
@@ -148,17 +160,20 @@ async def _disposals(
     return disposals, carried
 
 
-async def _put_lots(cursor: AsyncCursor[Any], given: Mapping[str, Any], booking: Booking, user: str) -> None:
-    """Put what is left of each lot into its pool."""
+async def _put_lots(cursor: AsyncCursor[Any], given: Mapping[str, Any], booking: Booking, user: str) -> list[Acquired]:
+    """Put what is left of each lot into its pool, and list all lots."""
+    lots: list[Acquired] = []
     policy = Policy(booking.rules.pool_by, booking.rules.allow_short)
     await cursor.execute(_OPEN, given)
     for coin, account, side, trade, acquired, seq, qty, cost, left, rest in await cursor.fetchall():
         pool = booking.pool(_key(user, account, coin, policy))
+        whole, stays = quantity(qty), quantity(left)
+        order = (acquired.astimezone(UTC), seq)
+        lots.append(Acquired(trade or AVERAGE_LOT, pool.key, side, order, whole, money(cost)))
         if left > 0:
-            whole, stays = quantity(qty), quantity(left)
-            order = (acquired.astimezone(UTC), seq)
             lot = Lot(trade or AVERAGE_LOT, order, whole, money(cost), stays, money(rest), Decimal(0), whole)
             (pool.lots if side == "long" else pool.shorts).add(lot)
+    return lots
 
 
 def _add_up(
