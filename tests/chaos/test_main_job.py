@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,10 +24,18 @@ CLEAN_WITHIN_S, FAULTY_WITHIN_S, ALL_WITHIN_S = 90.0, 120.0, 400.0
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Servers of these tests' own, to be stopped, crashed and emptied; PostgreSQL is as durable as in production."""
-    with Stack(tmp_path_factory.mktemp("chaos"), "rabbitmq") as stack:
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """Servers of these tests' own, to be stopped, crashed and emptied; PostgreSQL is as durable as in production.
+
+    Not under pytest's own folder, which each new session closes to the account that PostgreSQL runs under.  The logs of
+    a run that failed are kept.
+    """
+    failed = request.session.testsfailed
+    folder = Path(tempfile.mkdtemp(prefix="sluice-chaos-"))
+    with Stack(folder, "rabbitmq") as stack:
         yield stack
+    if request.session.testsfailed == failed:
+        shutil.rmtree(folder)
 
 
 @pytest.mark.timeout(ALL_WITHIN_S + 60)  # the limits within are nearer, and tell what stands still
@@ -76,4 +87,6 @@ async def with_faults(stack: Stack, nursery: Nursery, world: SandboxConfig, chao
 async def _story(system: System, chaos: Chaos) -> str:
     rows = await system.rows("SELECT state, reason, count(*) AS n FROM jobs GROUP BY state, reason ORDER BY n DESC")
     states = [f"  {row.n} jobs {row.state}: {row.reason or ''}" for row in rows]
-    return "\n".join(["blows:", *(f"  {done}" for done in chaos.done), *states, *system.exits])
+    return "\n".join(
+        [f"logs: {system.stack.var / 'log'}", "blows:", *(f"  {done}" for done in chaos.done), *states, *system.exits]
+    )
