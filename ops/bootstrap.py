@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker import providers as provider_rows
 from broker.limiter import open_limiter
-from broker.messages import queues
+from broker.messages import JOBS, queues
 from broker.producer import Producer, open_producer
 from ledger.engine import open_ledger
 from ops.health import broker_answers, database_answers, health_served, redis_answers
@@ -49,6 +49,21 @@ async def open_hints(settings: Settings, providers: Mapping[str, Provider]) -> A
     """Open a producer for all queues."""
     async with open_producer(server(settings.broker_url), queues(sorted(providers))) as producer:
         yield producer
+
+
+async def reach_servers(settings: Settings) -> None:
+    """Ask each server once; raises LedgerUnreachable, LimiterUnreachable or BrokerUnreachableError, in one line."""
+
+    async def nothing(_: str, __: datetime) -> int:
+        return 0
+
+    async with (
+        open_database(settings, name="sluice worker", pool_size=1) as database,
+        database.connect(),
+        open_limiter(server(settings.redis_url), {}, nothing),
+        open_hints(settings, configured_providers(settings)) as producer,
+    ):
+        await producer.depth(JOBS)
 
 
 @asynccontextmanager

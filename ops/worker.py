@@ -9,6 +9,7 @@ each signal twice), and whatever happens the process is gone a little after the 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -26,7 +27,7 @@ from dramatiq.middleware import AsyncIO, Middleware, MiddlewareError
 
 from broker.connect import from_url
 from broker.messages import JOBS
-from ops.bootstrap import open_pipeline, server
+from ops.bootstrap import open_pipeline, reach_servers, server
 from ops.engine import LoopWorker
 from ops.settings import Settings
 from workers.actors import register
@@ -100,10 +101,12 @@ def make_broker(settings: Settings, *more: Middleware) -> Broker:
 def run_worker(settings: Settings) -> int:
     """Work until told to stop; give the exit code."""
     logging.getLogger("dramatiq").setLevel(logging.ERROR)
-    logging.getLogger("pika").setLevel(logging.CRITICAL)
+    for library in ("pika", "aiormq", "aio_pika"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
+    asyncio.run(reach_servers(settings))  # before there are threads, which an error would leave behind
     broker = make_broker(settings)
     worker = LoopWorker(broker, in_hand=settings.worker.threads, idle_ms=IDLE_MS)
     worker.start()
