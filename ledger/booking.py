@@ -61,6 +61,9 @@ class Side(StrEnum):
     COVER = "cover"
 
 
+_SELL = Side.SELL
+
+
 class Disposal(NamedTuple):
     """Units that left a pool, what they brought, and the lots that they came from.
 
@@ -134,7 +137,8 @@ class Booking:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self.pools: dict[PoolKey, Pool] = {}
+        self.pools: dict[tuple[str, str | None, str], Pool] = {}
+        """By ``Pool.key``; the plain tuple is as good a key, and quicker to make."""
         self._reject = rules.oversell is Oversell.REJECT
         self._by_account = rules.pool_by is PoolBy.USER_ACCOUNT_COIN
 
@@ -145,24 +149,33 @@ class Booking:
         """
         order = (trade.happened_at, trade.seq)
         account = trade.account if self._by_account else None
-        admitted = [self._admitted(trade, leg, account, order) for leg in trade.legs]
+        legs = trade.legs
         done: list[Disposal] = []
-        for leg, pool_or_new in zip(trade.legs, admitted, strict=True):
-            act = leg.act
-            if act is _CARRY and not self._by_account:
-                continue
-            pool = pool_or_new if pool_or_new.last else self.pools.setdefault(pool_or_new.key, pool_or_new)
-            pool.last = order
-            if act is _ACQUIRE:
-                self._acquire(pool, leg, trade, order, done)
-            elif act is _DISPOSE:
-                self._dispose(pool, leg, trade, done)
-            elif act is _CARRY:
-                self._carry(pool, leg, trade)
-            if leg.income or leg.expense:
-                pool.income += leg.income
-                pool.expense += leg.expense
+        if len(legs) == 1:
+            leg = legs[0]
+            self._do(trade, leg, self._admitted(trade, leg, account, order), done)
+            return done
+        admitted = [self._admitted(trade, leg, account, order) for leg in legs]
+        for leg, pool in zip(legs, admitted, strict=True):
+            self._do(trade, leg, pool, done)
         return done
+
+    def _do(self, trade: Trade, leg: Leg, pool: Pool, done: list[Disposal]) -> None:
+        act = leg.act
+        if act is _CARRY and not self._by_account:
+            return
+        if pool.last is None:
+            pool = self.pools.setdefault(pool.key, pool)
+        pool.last = (trade.happened_at, trade.seq)
+        if act is _ACQUIRE:
+            self._acquire(pool, leg, trade, done)
+        elif act is _DISPOSE:
+            self._dispose(pool, leg, trade, done)
+        elif act is _CARRY:
+            self._carry(pool, leg, trade)
+        if leg.income or leg.expense:
+            pool.income += leg.income
+            pool.expense += leg.expense
 
     def pool(self, key: PoolKey) -> Pool:
         """Give the pool, made empty where there was none."""
@@ -174,10 +187,9 @@ class Booking:
     def _admitted(self, trade: Trade, leg: Leg, account: str | None, order: Order) -> Pool:
         """Give the pool of a leg; refuse, before anything is changed, what comes too late or takes too much."""
         act = leg.act
-        key = PoolKey(trade.user, account, leg.coin)
-        pool = self.pools.get(key)
+        pool = self.pools.get((trade.user, account, leg.coin))
         if pool is None:
-            pool = Pool(key, self.rules.method)
+            pool = Pool(PoolKey(trade.user, account, leg.coin), self.rules.method)
         elif pool.last is not None and order < pool.last:
             raise OutOfOrder(f"{order[0].isoformat()} is before what is booked for {leg.coin}")
         if act is _CARRY and account is not None:
@@ -198,7 +210,7 @@ class Booking:
         if leg.qty > held:
             raise Oversold(trade, pool.key, leg.qty - held)
 
-    def _acquire(self, pool: Pool, leg: Leg, trade: Trade, order: Order, done: list[Disposal]) -> None:
+    def _acquire(self, pool: Pool, leg: Leg, trade: Trade, done: list[Disposal]) -> None:
         qty, cost = leg.qty, leg.amount
         pool.acquired += cost
         if pool.shorts.qty:
@@ -207,7 +219,8 @@ class Booking:
             done.append(self._cover(pool, leg, trade, covered, part))
             qty, cost = qty - covered, cost - part
         if qty:
-            pool.lots.add(Lot(trade.trade_id, order, qty, cost, qty, cost, leg.paid, leg.qty))
+            assert pool.last is not None
+            pool.lots.add(Lot(trade.trade_id, pool.last, qty, cost, qty, cost, leg.paid, leg.qty))
 
     def _cover(self, pool: Pool, leg: Leg, trade: Trade, qty: int, cost: int) -> Disposal:
         parts = pool.shorts.take(qty)
@@ -238,9 +251,7 @@ class Booking:
         at, seq = trade.happened_at, trade.seq
         used = matches(parts)
         done.append(
-            Disposal(
-                pool.key, trade.trade_id, leg.leg, Side.SELL, at, seq, qty, proceeds, cost, missing, used, trade.tag
-            )
+            Disposal(pool.key, trade.trade_id, leg.leg, _SELL, at, seq, qty, proceeds, cost, missing, used, trade.tag)
         )
 
     def _short(self, pool: Pool, leg: Leg, trade: Trade) -> tuple[int, int]:

@@ -127,7 +127,8 @@ class _Lots:
     def add(self, lot: Lot) -> None:
         self.qty += lot.left
         self.cost += lot.rest
-        self._came = lot.n = self._came + 1
+        self._came += 1
+        lot.n = self._came
         self._put(lot)
 
     def take(self, qty: int) -> list[Part]:
@@ -298,9 +299,11 @@ def matches(parts: list[Part]) -> tuple[Match, ...]:
         lot, qty, cost = parts[0]
         return (Match(lot.id, qty, cost),)
     told: list[Match] = []
+    last = ""
     for lot, qty, cost in parts:
-        if told and told[-1].lot == lot.id:
-            told[-1] = Match(lot.id, told[-1].qty + qty, told[-1].cost + cost)
+        if lot.id == last:
+            told[-1] = Match(last, told[-1].qty + qty, told[-1].cost + cost)
         else:
-            told.append(Match(lot.id, qty, cost))
+            last = lot.id
+            told.append(Match(last, qty, cost))
     return tuple(told)
