@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ledger.model import Book, Item
-from workers.stories import canonical_address, story_keys, title_words
+from workers.addresses import canonical
+from workers.stories import story_keys, telling
+from workers.titles import plain_words
 
 AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 TITLE = "Exchange halts withdrawals after $40 million theft"
@@ -31,7 +33,7 @@ def shared(first: Item, second: Item) -> set[str]:
     ],
 )
 def test_one_page_has_one_address_however_it_is_written(url: str) -> None:
-    assert canonical_address(url) == "https://example.com/a/story"
+    assert canonical(url) == "https://example.com/a/story"
 
 
 @pytest.mark.parametrize(
@@ -45,12 +47,12 @@ def test_one_page_has_one_address_however_it_is_written(url: str) -> None:
     ],
 )
 def test_two_pages_keep_two_addresses(one: str, other: str) -> None:
-    assert canonical_address(one) != canonical_address(other)
+    assert canonical(one) != canonical(other)
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "not an address", "", "mailto:a@b.c"])
 def test_an_address_that_cannot_be_read_comes_back_as_it_is(url: str) -> None:
-    assert canonical_address(url) == url
+    assert canonical(url) == url
 
 
 def test_the_same_address_is_the_same_story_whatever_the_title() -> None:
@@ -76,10 +78,17 @@ def test_a_title_of_a_few_words_is_a_rubric_and_no_story() -> None:
 
 
 def test_accents_and_scripts_are_words_too() -> None:
-    assert title_words("Bitcóin überholt: 1.000 €") == ["bitcoin", "uberholt", "1", "000"]
-    assert title_words("比特币 价格") == ["比特币", "价格"]
+    assert list(plain_words("Bitcóin überholt: 1.000 €")) == ["bitcoin", "uberholt", "1", "000"]
+    assert list(plain_words("比特币 价格")) == ["比特币", "价格"]
 
 
 def test_the_surest_key_comes_first() -> None:
     first, second = story_keys(item(url="https://e.com/a"))
     assert (first.partition(":")[0], second.partition(":")[0]) == ("address", "title")
+
+
+def test_an_item_is_told_with_its_keys_and_the_terms_of_its_title() -> None:
+    told = telling(item(url="https://e.com/a"))
+    assert told.story_keys == story_keys(item(url="https://e.com/a"))
+    assert told.terms
+    assert told.fingerprint == item(url="https://e.com/a").fingerprint
