@@ -48,9 +48,8 @@ class Up:
 @click.option("--broker", type=click.Choice(["redis", "rabbitmq"]), default="redis", show_default=True)
 @click.option("--no-sandbox", is_flag=True, help="No invented providers, also when no key is set.")
 @click.option("--processes", type=click.IntRange(1, 256), help="Worker processes; default: one per core.")
-@click.pass_context
-def up(context: click.Context, broker: BrokerName, no_sandbox: bool, processes: int | None) -> None:
-    """Run everything on this machine until Ctrl-C: servers, schema, workers, dispatcher.
+def up(broker: BrokerName, no_sandbox: bool, processes: int | None) -> None:
+    """Run everything on this machine until Ctrl-C: servers, schema, workers, dispatcher, gateway.
 
     Servers are those that SLUICE_DATABASE_URL, SLUICE_REDIS_URL and SLUICE_BROKER_URL name, else private ones under
     SLUICE_VAR. Without any provider's key, a sandbox stands in for all providers. The first start registers streams.
@@ -60,14 +59,10 @@ def up(context: click.Context, broker: BrokerName, no_sandbox: bool, processes: 
     """
     settings = Settings.from_env()
     log.configure(settings)
-    root = context.find_root().command
-    doors = ["serve"] if isinstance(root, click.Group) and "serve" in root.commands else []
-    asyncio.run(_run(settings, broker, not no_sandbox, processes or settings.worker.processes, doors))
+    asyncio.run(_run(settings, broker, not no_sandbox, processes or settings.worker.processes))
 
 
-async def _run(
-    settings: Settings, broker: BrokerName, with_sandbox: bool, processes: int, doors: Sequence[str]
-) -> None:
+async def _run(settings: Settings, broker: BrokerName, with_sandbox: bool, processes: int) -> None:
     stop = stop_signal()
     async with _standing(settings, broker, with_sandbox) as standing:
         if stop.is_set():
@@ -75,8 +70,8 @@ async def _run(
         await asyncio.to_thread(migrate.upgrade, server(standing.settings.database_url))
         added = await _register(standing)
         drain_s = standing.settings.worker.drain_s + LEAVE_AFTER_DRAIN_S + 5
-        async with kept_running(_children(standing, processes, doors), stop_s=drain_s):
-            _tell(standing, processes, added, doors)
+        async with kept_running(_children(standing, processes), stop_s=drain_s):
+            _tell(standing, processes, added)
             await stop.wait()
             click.echo("Stopping: messages in hand are finished first.")
     click.echo("Stopped.")
@@ -147,14 +142,17 @@ async def _register(standing: Up) -> int:
         return len(await transact(database, standing.settings, add))
 
 
-def _children(standing: Up, processes: int, doors: Sequence[str]) -> list[Child]:
+def _children(standing: Up, processes: int) -> list[Child]:
     threads = str(standing.settings.worker.threads)
-    words = {"dispatcher": ["dispatch"]} | {door: [door] for door in doors}
-    words |= {f"worker {n}": ["worker", "--processes", "1", "--threads", threads] for n in range(1, processes + 1)}
-    return [Child(name, arguments, standing.environment) for name, arguments in words.items()]
+    one_worker = ["worker", "--processes", "1", "--threads", threads]
+    words = {"gateway": ["serve"]} | {f"worker {n}": one_worker for n in range(1, processes + 1)}
+    # One machine has each port once: where one is set for a process's own health, the dispatcher has it.
+    portless = {**standing.environment, "SLUICE_METRICS_PORT": ""}
+    others = [Child(name, arguments, portless) for name, arguments in words.items()]
+    return [Child("dispatcher", ["dispatch"], standing.environment), *others]
 
 
-def _tell(standing: Up, processes: int, added: int, doors: Sequence[str]) -> None:
+def _tell(standing: Up, processes: int, added: int) -> None:
     settings = standing.settings
     lines = [
         ("database", str(settings.database_url)),
@@ -162,9 +160,8 @@ def _tell(standing: Up, processes: int, added: int, doors: Sequence[str]) -> Non
         ("broker", str(settings.broker_url)),
         ("providers", f"sandbox at {standing.sandbox.url}" if standing.sandbox else _with_key(settings)),
         ("workers", f"{processes} processes, and a dispatcher"),
+        ("gateway", f"http://{settings.gateway.host}:{settings.gateway.port}/api/v1"),
     ]
-    if doors:
-        lines.append(("gateway", f"http://{settings.gateway.host}:{settings.gateway.port}/api/v1"))
     if added:
         lines.append(("streams", f"{added} registered: sluice streams list"))
     for name, value in lines:

@@ -36,10 +36,8 @@ def commands(group: click.Group = sluice, path: tuple[str, ...] = ()) -> Iterato
     """The words that call each command."""
     context = click.Context(group)
     for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
         yield (*path, name)
-        if isinstance(command, click.Group):
+        if isinstance(command := group.get_command(context, name), click.Group):
             yield from commands(command, (*path, name))
 
 
