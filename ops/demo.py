@@ -27,6 +27,7 @@ from broker.jobs import NewJob
 from broker.messages import WorkOnJob, fetch_queue
 from broker.producer import Producer
 from ledger import migrate
+from ops import demo_books
 from ops.bootstrap import configured_providers, open_database, open_hints, server
 from ops.embedded import Stack
 from ops.embedded.stack import BrokerName
@@ -103,13 +104,15 @@ async def run(demo: Demo, show: Callable[[Progress], None]) -> dict[str, Any]:
     """Ask for everything the sandbox has, wait until it is in the ledger, and give the account of it."""
     began = time.monotonic()
     asked = await _enqueue(demo)
+    books = asyncio.create_task(demo_books.run(demo.database, demo.producer))
     while True:
         progress = await _progress(demo.database, asked)
         show(progress)
         if progress.ended + len(progress.waiting) >= progress.jobs:
             break
         await asyncio.sleep(0.2)
-    account = await _account(demo, asked)
+    account = await _account(demo, asked) | await books
+    account["trouble"] += account.pop("books_trouble")
     return account | {"seconds": round(time.monotonic() - began, 2)}
 
 

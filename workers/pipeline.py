@@ -105,12 +105,11 @@ class Pipeline:
     async def keep(self, queue: str) -> None:
         """Claim a job that brings its rows with it, and keep them as its page."""
         if (claimed := await self._claim(queue)) is not None:
-            job = claimed[0]
+            job, _ = claimed
             structlog.contextvars.bind_contextvars(job=str(job.id))
             with self.works.hold(job):
-                page = await self.bookkeeper.land(job)
-            if page is not None:
-                await self._say(DedupPage(page))
+                if (page := await self.bookkeeper.land(job)) is not None:
+                    await self._say(DedupPage(page))
 
     async def _may_call(self, job: Claimed, standing: Standing) -> bool:
         now = self.works.clock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def demo(recorded: Path | None, fresh: bool, broker: BrokerName, only_json: bool
     if not only_json:
         _tell(account, Console())
     click.echo(json.dumps(account))
-    if account["lost"] or account["trouble"]:
+    if account["lost"] or account["trouble"] or not account["verified"]:
         raise SystemExit(1)
 
 
@@ -74,8 +75,22 @@ def _tell(account: dict[str, Any], console: Console) -> None:
     console.print(table)
     known = " Nothing was new: this ledger has seen it all before (--fresh begins anew)." if not account["new"] else ""
     console.print(f"The ledger holds {account['items']} items; this took {account['seconds']} s.{known}")
+    _tell_books(account, console)
     for line in account["trouble"]:
         console.print(f"[bold]not done:[/] {line}", highlight=False)
+
+
+def _tell_books(account: dict[str, Any], console: Console) -> None:
+    table = Table("", *account["realized"], box=SIMPLE_HEAD, title_justify="left")
+    table.title = f"What {account['trades']} trades came to, in USDT, by four methods of booking"
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in ("realized", "unrealized"):
+        told = (None if value is None else f"{Decimal(value):,.2f}" for value in account[name].values())
+        table.add_row(name, *(one or "unknown" for one in told))
+    console.print(table)
+    proved = "The books prove themselves: chains, balances, lots and gains agree."
+    console.print(proved if account["verified"] else f"[bold]The books differ:[/] {account['diverges']}")
 
 
 _SHOWN = {
