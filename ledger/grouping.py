@@ -173,7 +173,7 @@ class Memory:
     def add(self, told: Told, story_id: int) -> None:
         """Let the title tell the story, which is opened where it is not open."""
         self.turn += 1
-        story = self.stories.get(story_id) or self._opened(story_id)
+        story = self.stories.get(story_id) or self.reopen(story_id)
         story.titles += 1
         story.first_at, story.last_at = min(story.first_at, told.at), max(story.last_at, told.at)
         story.samples = [*story.samples[1 - SAMPLES :], (told.name, told.terms)]
@@ -202,6 +202,7 @@ class Memory:
         return (
             min(story.titles, other.titles) >= MERGE_TITLES_MIN
             and other.id not in story.apart
+            and story.id not in other.apart
             and _is_open_to(story, other.first_at, other.last_at)
             and _cosine(self._unit(story.terms), self._unit(other.terms)) >= MERGE_MIN
         )
@@ -219,6 +220,24 @@ class Memory:
         self._narrow(kept)
         self.changed_stories.add(kept_id)
 
+    def take_out(self, told: Told, story_id: int) -> None:
+        """Let a title no longer tell an open story, as far as the story remembers it."""
+        story = self.stories[story_id]
+        story.titles -= 1
+        story.samples = [(name, terms) for name, terms in story.samples if name != told.name]
+        for term in set(told.terms) & story.terms.keys():
+            story.terms[term] -= 1
+            if not story.terms[term]:
+                del story.terms[term]
+                self._untell(story_id, term)
+        self.changed_stories.add(story_id)
+
+    def part(self, one: int, other: int) -> None:
+        """Keep two open stories from ever being merged because they are alike."""
+        for mine, its in ((one, other), (other, one)):
+            self.stories[mine].apart |= {its}
+            self.changed_stories.add(mine)
+
     def close(self, story_id: int) -> None:
         """Forget a story; nothing joins it by its titles any more."""
         story = self.stories.pop(story_id)
@@ -230,7 +249,8 @@ class Memory:
         self.changed_stories.discard(story_id)
         self.closed.add(story_id)
 
-    def _opened(self, story_id: int) -> Story:
+    def reopen(self, story_id: int) -> Story:
+        """Open a story that is new, or was closed; nothing of what it told before is remembered."""
         story = self.stories[story_id] = Story(story_id)
         self.open += 1
         self.closed.discard(story_id)

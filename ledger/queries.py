@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, false, func, literal, select, text, tuple_, union_all
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, false, func, literal, select, text, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import LateralFromClause
 
@@ -52,7 +52,7 @@ async def list_items(
     if q is not None:
         query = query.where(SEARCH.op("@@")(func.websearch_to_tsquery(text("'simple'"), storable(q))))
     if story is not None:
-        query = query.where(items.c.story_id == story)
+        query = query.where(items.c.story_id == _now(story))
     if after is not None:
         query = query.where(_before(told.happened_at, told.item_id, after))
     query = query.order_by(told.happened_at.desc(), told.item_id.desc()).limit(limit)
@@ -89,8 +89,8 @@ async def list_stories(
 
 
 async def get_story(conn: AsyncConnection, story_id: int, *, as_of: datetime | None = None) -> Story | None:
-    """Give one story; its items come from ``list_items(story=…)``."""
-    row = (await conn.execute(_stories(as_of).where(stories.c.id == story_id))).one_or_none()
+    """Give one story, or the one that has taken it in; its items come from ``list_items(story=…)``."""
+    row = (await conn.execute(_stories(as_of).where(stories.c.id == _now(story_id)))).one_or_none()
     return None if row is None else Story(*row)
 
 
@@ -103,6 +103,11 @@ async def holdings(conn: AsyncConnection, *, as_of: datetime | None = None) -> l
         .order_by(items.c.provider, items.c.book)
     )
     return [Holding(row[0], Book(row[1]), row[2], row[3]) for row in await conn.execute(query)]
+
+
+def _now(story_id: int) -> ScalarSelect[int]:
+    """Follow a story that was merged to the one that answers for it."""
+    return select(func.coalesce(stories.c.merged_into, stories.c.id)).where(stories.c.id == story_id).scalar_subquery()
 
 
 def _stories(as_of: datetime | None) -> Select[Any]:

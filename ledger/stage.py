@@ -1,8 +1,9 @@
 """The statements that post: rows are copied into a temporary table, then each table takes what is new to it.
 
-Locks are taken in one order by everybody, so that posts that overlap wait for one another but never in a circle: story
-keys by key, then new items by (provider, key), then known items that change by id; each in a statement of its own that
-sorts first.  Each statement sees what others committed before it began, so the transaction must be READ COMMITTED.
+Locks are taken in one order by everybody, so that posts that overlap wait for one another but never in a circle: the
+turn to tell stories, then new items by (provider, key), then known items that change by id; each in a statement of its
+own that sorts first.  Each statement sees what others committed before it began, so the transaction must be READ
+COMMITTED.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS posting_stage (
     provider text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL, fingerprint text COLLATE "C" NOT NULL,
     seen_at timestamptz NOT NULL, page_id uuid NOT NULL,
     book text NOT NULL, kind text NOT NULL, happened_at timestamptz NOT NULL,
-    title text, url text, coins text[], body jsonb, provisional bool NOT NULL, observed jsonb, story_id bigint
+    title text, url text, coins text[], body jsonb, provisional bool NOT NULL, observed jsonb,
+    story_id bigint, story_why jsonb
 ) ON COMMIT DELETE ROWS;
 DELETE FROM posting_stage
 """
@@ -27,9 +29,9 @@ COPY: LiteralString = "COPY posting_stage FROM STDIN"
 ADD_NEW: LiteralString = """
 WITH added AS (
     INSERT INTO items (provider, key, recorded_at, page_id, origin, fingerprint, seen_at, book, kind, happened_at,
-                       observed, observed_at, story_id)
+                       observed, observed_at, story_id, story_why)
     SELECT provider, key, %(now)s, page_id, fingerprint, fingerprint, seen_at, book, kind, happened_at,
-           observed, CASE WHEN observed IS NOT NULL THEN seen_at END, story_id
+           observed, CASE WHEN observed IS NOT NULL THEN seen_at END, story_id, story_why
       FROM posting_stage WHERE lead ORDER BY provider, key
     ON CONFLICT (provider, key) DO NOTHING
     RETURNING id, provider, key
@@ -113,8 +115,8 @@ UPDATE items i SET observed = o.values, observed_at = o.observed_at
 """
 
 JOIN_STORIES: LiteralString = """
-UPDATE items i SET story_id = s.story_id
-  FROM (SELECT DISTINCT ON (provider, key) provider, key, story_id
+UPDATE items i SET story_id = s.story_id, story_why = s.story_why
+  FROM (SELECT DISTINCT ON (provider, key) provider, key, story_id, story_why
           FROM posting_stage WHERE story_id IS NOT NULL ORDER BY provider, key, n) s
  WHERE i.provider = s.provider AND i.key = s.key AND i.id = ANY(%(ids)s::bigint[]) AND i.story_id IS NULL
 """

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import stage, stories
 from ledger.model import Item, storable
+from ledger.telling import Telling
 from ledger.tenancy import driver_cursor
 
 
@@ -119,14 +120,14 @@ def _rows(postings: Iterable[Posting]) -> list[_Row]:
     return rows
 
 
-async def _copy(cursor: AsyncCursor[Any], rows: Sequence[_Row], told: Sequence[int | None]) -> None:
+async def _copy(cursor: AsyncCursor[Any], rows: Sequence[_Row], told: Sequence[Telling | None]) -> None:
     await cursor.execute(stage.PREPARE)
     async with cursor.copy(stage.COPY) as copy:
-        for row, story in zip(rows, told, strict=True):
-            await copy.write_row(_staged(row, story))
+        for row, telling in zip(rows, told, strict=True):
+            await copy.write_row(_staged(row, telling))
 
 
-def _staged(row: _Row, story: int | None) -> tuple[Any, ...]:
+def _staged(row: _Row, telling: Telling | None) -> tuple[Any, ...]:
     item, posting = row.item, row.posting
     content: tuple[Any, ...] = (None, None, None, None)
     if row.variant:
@@ -146,7 +147,8 @@ def _staged(row: _Row, story: int | None) -> tuple[Any, ...]:
         *content,
         item.provisional,
         _json(item.observed) if item.observed else None,
-        story,
+        telling and telling.story,
+        telling and orjson.dumps(telling.why()).decode(),
     )
 
 

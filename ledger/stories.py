@@ -1,6 +1,6 @@
-"""Which story an item tells: that of the first of its keys which is already known, else a new one.
+"""Which story each item tells, decided in one step when it is posted, with the reason; merges of stories, recorded.
 
-Grouping only: nothing about an item is changed or dropped by it.
+Grouping only: nothing about an item is changed or dropped by it.  The rules are in ``telling`` and ``grouping``.
 """
 
 from __future__ import annotations
@@ -12,120 +12,136 @@ from typing import Any
 from psycopg import AsyncCursor
 
 from ledger.model import Item
+from ledger.shelf import Shelf
+from ledger.telling import Key, Merge, Teller, Telling, name_of
+
+ALIKE = "titles"
+"""Who has merged two stories, where it was no person."""
 
 
-async def join(cursor: AsyncCursor[Any], items: Sequence[Item], *, now: datetime) -> list[int | None]:
-    """Give the story of each item, in order.  Of two workers at once, the second waits and joins the first's story.
+async def join(cursor: AsyncCursor[Any], items: Sequence[Item], *, now: datetime) -> list[Telling | None]:
+    """Give the story of each item and why, in order.  Of two workers at once, the second waits and joins the first's.
 
-    Keys are claimed in sorted order, in one statement, before anything else is locked.
+    Items that are all there already, with all their keys, are answered without a lock.
     """
-    wanted = sorted({key for item in items for key in item.story_keys})
-    if not wanted:
-        return [None] * len(items)
-    known = await _known(cursor, wanted)
-    told = await _told(cursor, items) if len(known) < len(wanted) else {}
-    plan = _assign(items, known, told)
-    fresh = await _reserve(cursor, plan)
-    missing = {key: fresh.get(plan[key], plan[key]) for key in wanted if key not in known}
-    claimed = await _claim(cursor, missing)
-    if len(claimed) < len(missing):  # another worker's stories have just been committed
-        known |= await _known(cursor, sorted(missing.keys() - claimed))
-        plan = _assign(items, known, told)
-        await _correct(cursor, {key: fresh.get(plan[key], plan[key]) for key in claimed})
-    await _write(cursor, items, plan, fresh, now)
-    stories = ((plan[item.story_keys[0]] if item.story_keys else None) for item in items)
-    return [None if story is None else fresh.get(story, story) for story in stories]
+    asking = [item for item in items if item.story_keys or item.terms]
+    there = await _there(cursor, asking)
+    keys = await _keys(cursor, asking)
+    if all(name_of(item) in there and keys.keys() >= set(item.story_keys) for item in asking):
+        settled = {name: Telling(story, "known") for name, story in there.items()}
+        return [settled.get(name_of(item)) for item in items]
+    shelf = await Shelf.take_turn(cursor)
+    new = [item for item in asking if name_of(item) not in there]
+    teller = Teller(
+        new_story=iter(await _numbers(cursor, len(new))).__next__,
+        memory=shelf.memory,
+        keys=await _keys(cursor, asking),  # both again: another worker's turn may have brought some
+        there=await _there(cursor, asking),
+    )
+    tellings = await _tell(teller, shelf, items)
+    await _write(cursor, teller, now)
+    await shelf.keep()
+    return [telling and Telling(teller.now(telling.story), *telling.reason) for telling in tellings]
 
 
-_Told = Mapping[tuple[str, str], int]
-"""The stories of items that are there already: an item stays in its story, and brings further keys to it."""
-
-
-def _assign(items: Iterable[Item], known: Mapping[str, int], told: _Told) -> dict[str, int]:
-    """Say which story each key belongs to; new stories are numbered -1, -2 and so on."""
-    plan = dict(known)
-    new = 0
+async def _tell(teller: Teller, shelf: Shelf, items: Sequence[Item]) -> list[Telling | None]:
+    await shelf.bring_due(len(items))
+    await shelf.bring_terms(term for item in items for term in item.terms)
+    await shelf.bring_stories(key.story for key in teller.keys.values())
+    await shelf.bring_stories(story for item in items for story in teller.nearby(item))
+    tellings = []
     for item in items:
-        if not item.story_keys:
-            continue
-        story = told.get((item.provider, item.key)) or next((plan[key] for key in item.story_keys if key in plan), None)
-        if story is None:
-            new -= 1
-            story = new
-        for key in item.story_keys:
-            plan.setdefault(key, story)
-    return plan
+        nearby = teller.nearby(item)
+        await shelf.bring_stories(nearby)  # nearly always there: what was told before has changed little
+        tellings.append(teller.tell(item, nearby))
+    return tellings
 
 
-async def _told(cursor: AsyncCursor[Any], items: Iterable[Item]) -> _Told:
-    names = {(item.provider, item.key) for item in items if item.story_keys}
+async def _there(cursor: AsyncCursor[Any], items: Iterable[Item]) -> dict[str, int]:
+    """Give the stories of items that are there already, by their names."""
+    wanted = {(item.provider, item.key): name_of(item) for item in items}
+    if not wanted:
+        return {}
     await cursor.execute(
         """
         SELECT provider, key, story_id FROM items
          WHERE story_id IS NOT NULL AND (provider, key) IN (
                SELECT p COLLATE "C", k COLLATE "C" FROM unnest(%s::text[], %s::text[]) AS t(p, k))
         """,
-        [[provider for provider, _ in names], [key for _, key in names]],
+        [[provider for provider, _ in wanted], [key for _, key in wanted]],
     )
-    return {(provider, key): story for provider, key, story in await cursor.fetchall()}
+    return {wanted[provider, key]: story for provider, key, story in await cursor.fetchall()}
 
 
-async def _known(cursor: AsyncCursor[Any], keys: Sequence[str]) -> dict[str, int]:
-    await cursor.execute("SELECT key, story_id FROM story_keys WHERE key = ANY(%s)", [list(keys)])
-    return dict(await cursor.fetchall())
-
-
-async def _reserve(cursor: AsyncCursor[Any], plan: Mapping[str, int]) -> dict[int, int]:
-    """Give each new story of the plan its number."""
-    new = sorted({story for story in plan.values() if story < 0}, reverse=True)
-    if not new:
+async def _keys(cursor: AsyncCursor[Any], items: Iterable[Item]) -> dict[str, Key]:
+    wanted = list({key for item in items for key in item.story_keys})
+    if not wanted:
         return {}
     await cursor.execute(
-        "SELECT nextval(pg_get_serial_sequence('stories', 'id')) FROM generate_series(1, %s)", [len(new)]
-    )
-    return {story: number for story, (number,) in zip(new, await cursor.fetchall(), strict=True)}
-
-
-async def _claim(cursor: AsyncCursor[Any], stories: Mapping[str, int]) -> set[str]:
-    """Record the keys; answer those that were not recorded by somebody else in the meantime."""
-    if not stories:
-        return set()
-    await cursor.execute(
         """
-        INSERT INTO story_keys (key, story_id)
-        SELECT key, story_id FROM unnest(%s::text[], %s::bigint[]) AS t(key, story_id) ORDER BY key COLLATE "C"
-        ON CONFLICT (key) DO NOTHING RETURNING key
+        SELECT k.key, coalesce(s.merged_into, s.id), k.told_by
+          FROM story_keys k JOIN stories s ON s.id = k.story_id WHERE k.key = ANY(%s)
         """,
-        [list(stories), list(stories.values())],
+        [wanted],
     )
-    return {key for (key,) in await cursor.fetchall()}
+    return {key: Key(story, told_by) for key, story, told_by in await cursor.fetchall()}
 
 
-async def _correct(cursor: AsyncCursor[Any], stories: Mapping[str, int]) -> None:
-    """Move keys that this transaction has claimed, and so has locked, to the story that was there first."""
-    await cursor.execute(
-        """
-        UPDATE story_keys k SET story_id = t.story_id
-          FROM unnest(%s::text[], %s::bigint[]) AS t(key, story_id)
-         WHERE k.key = t.key COLLATE "C" AND k.story_id <> t.story_id
-        """,
-        [list(stories), list(stories.values())],
-    )
+async def _numbers(cursor: AsyncCursor[Any], many: int) -> list[int]:
+    """Take as many numbers for new stories as could be needed; those left over are never used."""
+    await cursor.execute("SELECT nextval(pg_get_serial_sequence('stories', 'id')) FROM generate_series(1, %s)", [many])
+    return [number for (number,) in await cursor.fetchall()]
 
 
-async def _write(
-    cursor: AsyncCursor[Any], items: Iterable[Item], plan: Mapping[str, int], fresh: Mapping[int, int], now: datetime
-) -> None:
-    """Write the new stories that are still needed, titled by the first item that tells them."""
-    titles: dict[int, str] = {}
-    for item in items:
-        if item.story_keys and (story := plan[item.story_keys[0]]) < 0:
-            titles.setdefault(fresh[story], item.title)
-    if titles:
+async def _write(cursor: AsyncCursor[Any], teller: Teller, now: datetime) -> None:
+    """Write the new stories, titled by the first item that tells them, their keys, and what was merged."""
+    if teller.titles:
         await cursor.execute(
             """
             INSERT INTO stories (id, title, created_at)
             SELECT id, title, %s FROM unnest(%s::bigint[], %s::text[]) AS t(id, title)
             """,
-            [now, list(titles), list(titles.values())],
+            [now, list(teller.titles), list(teller.titles.values())],
+        )
+    await write_merges(cursor, dict.fromkeys(teller.merged, ALIKE), teller, now)
+    await _write_keys(cursor, teller.new_keys, teller)
+
+
+async def write_merges(cursor: AsyncCursor[Any], merged: Mapping[Merge, str], teller: Teller, now: datetime) -> None:
+    """Let items and ids of stories that are gone lead to those that were kept; keep who said so."""
+    if not merged:
+        return
+    ends = [[merge.gone for merge in merged], [teller.now(merge.gone) for merge in merged]]
+    await cursor.execute(
+        """
+        UPDATE stories s SET merged_into = t.kept FROM unnest(%s::bigint[], %s::bigint[]) AS t(gone, kept)
+         WHERE s.id = t.gone OR s.merged_into = t.gone
+        """,
+        ends,
+    )
+    await cursor.execute(
+        """
+        UPDATE items i SET story_id = t.kept FROM unnest(%s::bigint[], %s::bigint[]) AS t(gone, kept)
+         WHERE i.story_id = t.gone
+        """,
+        ends,
+    )
+    await cursor.execute(
+        """
+        INSERT INTO story_changes (changed_at, change, story_id, other_id, changed_by)
+        SELECT %s, 'merged', kept, gone, by
+          FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS t(kept, gone, by)
+        """,
+        [now, [merge.kept for merge in merged], [merge.gone for merge in merged], list(merged.values())],
+    )
+
+
+async def _write_keys(cursor: AsyncCursor[Any], keys: Mapping[str, Key], teller: Teller) -> None:
+    if keys:
+        await cursor.execute(
+            """
+            INSERT INTO story_keys (key, story_id, told_by)
+            SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[])
+            """,
+            [list(keys), [teller.now(key.story) for key in keys.values()], [key.told_by for key in keys.values()]],
         )

@@ -17,10 +17,12 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     DateTime,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
     Index,
+    Integer,
     MetaData,
     Table,
     Text,
@@ -74,7 +76,10 @@ stories = Table(
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("title", Text, nullable=False),
     Column("created_at", _moment(), nullable=False),
+    # The story that has taken this one in, and itself was taken in by none: the id goes on to answer.
+    Column("merged_into", BigInteger, ForeignKey("stories.id")),
     Index(None, "created_at", "id"),
+    Index(None, "merged_into", postgresql_where=text("merged_into IS NOT NULL")),
 )
 
 story_keys = Table(
@@ -88,6 +93,57 @@ story_keys = Table(
         ForeignKey("stories.id", deferrable=True, initially="DEFERRED"),
         nullable=False,
     ),
+    Column("told_by", Text, nullable=False, server_default=""),  # the item that first brought the key
+)
+
+# What became of stories, and who said so: alike ones that were merged, and what people merged or split.
+story_changes = Table(
+    "story_changes",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("changed_at", _moment(), nullable=False),
+    Column("change", Text, nullable=False),
+    Column("story_id", BigInteger, ForeignKey("stories.id"), nullable=False),
+    Column("other_id", BigInteger, ForeignKey("stories.id"), nullable=False),
+    Column("item_id", BigInteger),
+    Column("changed_by", Text, nullable=False),
+    CheckConstraint("change IN ('merged', 'split')", name="change"),
+    Index(None, "story_id"),
+    Index(None, "other_id"),
+)
+
+# The memory of ledger.grouping, one for all workers: its one row is the lock that its writers take in turn.
+story_memory = Table(
+    "story_memory",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("open", BigInteger, nullable=False),
+    Column("turn", BigInteger, nullable=False),
+    CheckConstraint("id = 1", name="one"),
+)
+
+story_terms = Table(
+    "story_terms",
+    metadata,
+    Column("term", _name(), primary_key=True),
+    Column("stories", Integer, nullable=False),
+    Column("recent", ARRAY(BigInteger), nullable=False),
+    postgresql_with={"fillfactor": 60},
+)
+
+open_stories = Table(
+    "open_stories",
+    metadata,
+    Column("story_id", BigInteger, ForeignKey("stories.id"), primary_key=True, autoincrement=False),
+    Column("titles", Integer, nullable=False),
+    Column("first_at", Double, nullable=False),
+    Column("last_at", Double, nullable=False),
+    Column("turn", BigInteger, nullable=False),
+    Column("terms", ARRAY(Text), nullable=False),
+    Column("counts", ARRAY(Integer), nullable=False),
+    Column("samples", JSONB, nullable=False),
+    Column("apart", ARRAY(BigInteger), nullable=False),
+    Index(None, "turn"),
 )
 
 items = Table(
@@ -109,6 +165,7 @@ items = Table(
     Column("observed", JSONB),
     Column("observed_at", _moment()),
     Column("story_id", BigInteger, ForeignKey("stories.id")),
+    Column("story_why", JSONB),  # {"by": "topic", "neighbour": "cryptopanic posts:1", "score": 0.42}
     UniqueConstraint("provider", "key"),
     CheckConstraint(_is_book("book"), name="book"),
     Index(None, "story_id", postgresql_where=text("story_id IS NOT NULL")),

@@ -38,6 +38,11 @@ class Telling:
     neighbour: str = ""
     score: float | None = None
 
+    @property
+    def reason(self) -> tuple[str, str, float | None]:
+        """Everything but the story."""
+        return self.by, self.neighbour, self.score
+
     def why(self) -> dict[str, Any]:
         """Give the reason as it is kept beside the item."""
         told: dict[str, Any] = {"by": self.by}
@@ -86,7 +91,7 @@ class Teller:
             if item.terms:
                 self.memory.add(told, telling.story)
                 for gone, kept in self.memory.merges(telling.story, nearby):
-                    self._merged(gone, kept)
+                    self.merge(gone, kept)
         return telling
 
     def now(self, story: int) -> int:
@@ -114,7 +119,8 @@ class Teller:
         self.titles[story] = item.title
         return Telling(story, "first")
 
-    def _merged(self, gone: int, kept: int) -> None:
+    def merge(self, gone: int, kept: int) -> None:
+        """Note that one story has taken in another."""
         self._now[gone] = kept
         self.merged.append(Merge(gone, kept))
 

@@ -1,0 +1,132 @@
+"""Where the memory of the grouping is kept between transactions: one for all workers, brought a piece at a time.
+
+Who has taken the turn is alone until the end of its transaction, so each decision is made with all earlier ones known,
+and comes out the same whichever worker makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from psycopg import AsyncCursor
+
+from ledger.grouping import WINDOW_TITLES, Memory, Story, Term
+
+Cursor = AsyncCursor[Any]
+
+
+@dataclass(slots=True)
+class Shelf:
+    """The memory as far as it has been brought, and what was asked for so far."""
+
+    cursor: Cursor
+    memory: Memory
+    asked: set[str] = field(default_factory=set)
+
+    @classmethod
+    async def take_turn(cls, cursor: Cursor) -> Shelf:
+        """Wait for the turn, and hold it to the end of the transaction."""
+        await cursor.execute(
+            """
+            INSERT INTO story_memory AS m (id, open, turn) VALUES (1, 0, 0)
+            ON CONFLICT (id) DO UPDATE SET turn = m.turn RETURNING open, turn
+            """
+        )
+        memory = Memory()
+        [(memory.open, memory.turn)] = await cursor.fetchall()
+        return cls(cursor, memory)
+
+    async def bring_terms(self, terms: Iterable[str]) -> None:
+        """Bring what is kept of these terms."""
+        if not (wanted := set(terms) - self.asked):
+            return
+        self.asked |= wanted
+        await self.cursor.execute("SELECT term, stories, recent FROM story_terms WHERE term = ANY(%s)", [list(wanted)])
+        for term, stories, recent in await self.cursor.fetchall():
+            self.memory.terms[term] = Term(stories, recent)
+
+    async def bring_stories(self, stories: Iterable[int]) -> None:
+        """Bring those of these stories that are open, with all their terms."""
+        wanted = set(stories) - self.memory.stories.keys() - self.memory.closed
+        if wanted:
+            await self.cursor.execute(f"{_STORIES} WHERE story_id = ANY(%s)", [list(wanted)])
+            await self._bring_fetched()
+
+    async def bring_due(self, titles: int) -> None:
+        """Bring the stories that will close while so many titles are told."""
+        due = self.memory.turn - WINDOW_TITLES
+        await self.cursor.execute(f"{_STORIES} WHERE turn > %s AND turn <= %s", [due, due + titles])
+        await self._bring_fetched()
+
+    async def _bring_fetched(self) -> None:
+        rows = await self.cursor.fetchall()
+        await self.bring_terms(term for row in rows for term in row[5])
+        for id_, titles, first_at, last_at, turn, terms, counts, samples, apart in rows:
+            told = dict(zip(terms, counts, strict=True))
+            last: list[tuple[str, Sequence[str]]] = [(name, tuple(said)) for name, said in samples]
+            self.memory.bring(Story(id_, titles, told, first_at, last_at, turn, last, frozenset(apart)))
+
+    async def keep(self) -> None:
+        """Write back what has changed."""
+        memory = self.memory
+        await self.cursor.execute("UPDATE story_memory SET open = %s, turn = %s", [memory.open, memory.turn])
+        await self._keep_terms()
+        if memory.closed:
+            await self.cursor.execute("DELETE FROM open_stories WHERE story_id = ANY(%s)", [list(memory.closed)])
+        await self._keep_stories()
+
+    async def _keep_terms(self) -> None:
+        told = {term: self.memory.terms[term] for term in sorted(self.memory.changed_terms)}
+        gone = [term for term, known in told.items() if not known.stories]
+        rows = [(term, known.stories, known.recent) for term, known in told.items() if known.stories]
+        if gone:
+            await self.cursor.execute("DELETE FROM story_terms WHERE term = ANY(%s)", [gone])
+        if rows:
+            await self.cursor.execute(
+                """
+                INSERT INTO story_terms (term, stories, recent)
+                SELECT term, stories, recent::bigint[]
+                  FROM unnest(%s::text[], %s::int[], %s::text[]) AS t(term, stories, recent)
+                ON CONFLICT (term) DO UPDATE SET stories = EXCLUDED.stories, recent = EXCLUDED.recent
+                """,
+                [*map(list, zip(*((term, n, _array(recent)) for term, n, recent in rows), strict=True))],
+            )
+
+    async def _keep_stories(self) -> None:
+        changed = [self.memory.stories[id_] for id_ in sorted(self.memory.changed_stories)]
+        if changed:
+            await self.cursor.execute(_KEEP_STORIES, [orjson.dumps([_row(story) for story in changed]).decode()])
+
+
+_STORIES = "SELECT story_id, titles, first_at, last_at, turn, terms, counts, samples, apart FROM open_stories"
+
+_KEEP_STORIES = """
+INSERT INTO open_stories (story_id, titles, first_at, last_at, turn, terms, counts, samples, apart)
+SELECT * FROM jsonb_to_recordset(%s::jsonb) AS t(
+    story_id bigint, titles int, first_at float8, last_at float8, turn bigint,
+    terms text[], counts int[], samples jsonb, apart bigint[])
+ON CONFLICT (story_id) DO UPDATE SET
+    titles = EXCLUDED.titles, first_at = EXCLUDED.first_at, last_at = EXCLUDED.last_at, turn = EXCLUDED.turn,
+    terms = EXCLUDED.terms, counts = EXCLUDED.counts, samples = EXCLUDED.samples, apart = EXCLUDED.apart
+"""
+
+
+def _array(numbers: Iterable[int]) -> str:
+    return "{" + ",".join(map(str, numbers)) + "}"
+
+
+def _row(story: Story) -> dict[str, Any]:
+    return {
+        "story_id": story.id,
+        "titles": story.titles,
+        "first_at": story.first_at,
+        "last_at": story.last_at,
+        "turn": story.turn,
+        "terms": list(story.terms),
+        "counts": list(story.terms.values()),
+        "samples": story.samples,
+        "apart": sorted(story.apart),
+    }
