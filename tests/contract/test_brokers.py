@@ -89,8 +89,9 @@ async def put_raw(url: str, name: str, body: bytes) -> None:
     """What a client in any language may do."""
     if url.startswith("redis"):
         async with Redis.from_url(url) as client, client.pipeline() as together:
-            together.hset(f"dramatiq:{name}.msgs", mapping={"raw": body})
-            together.rpush(f"dramatiq:{name}", "raw")
+            own = uuid.uuid4().hex
+            together.hset(f"dramatiq:{name}.msgs", mapping={own: body})
+            together.rpush(f"dramatiq:{name}", own)
             await together.execute()
         return
     async with await aio_pika.connect(url) as connection, connection.channel(on_return_raises=True) as channel:
