@@ -12,15 +12,15 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 
 def serve() -> None:
     """Fork until the other end hangs up, then kill the children that are left."""
-    from ops.cli import main
-
+    main = _imported()
     wake, poke = os.pipe()
     os.set_blocking(poke, False)
     signal.set_wakeup_fd(poke)
@@ -45,6 +45,17 @@ def serve() -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def _imported() -> Callable[[], None]:
+    """Import what the commands import only when they run."""
+    for name in ("ops.cli.processes", "ops.worker", "sqlalchemy.dialects.postgresql.psycopg"):
+        import_module(name)
+    from ops.cli import main
+    from workers.providers import load_providers
+
+    load_providers()
+    return main
+
+
 def _bury(living: set[int]) -> None:
     for pid in sorted(living):
         ended, status = os.waitpid(pid, os.WNOHANG)
@@ -53,7 +64,9 @@ def _bury(living: set[int]) -> None:
             _say({"pid": pid, "exit": os.waitstatus_to_exitcode(status)})
 
 
-def _live(main: Any, pipes: Sequence[int], *, arguments: list[str], environment: dict[str, str], log: str) -> NoReturn:
+def _live(
+    main: Callable[[], None], pipes: Sequence[int], *, arguments: list[str], environment: dict[str, str], log: str
+) -> NoReturn:
     signal.set_wakeup_fd(-1)
     for signum in (signal.SIGCHLD, signal.SIGINT):
         signal.signal(signum, signal.SIG_DFL)
