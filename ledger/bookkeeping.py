@@ -156,6 +156,8 @@ class _Work:
         await cursor.execute(run_stage.LAST_RUN, {"user": self.user})
         (run,) = await cursor.fetchone() or (None,)
         books = self.shelf.take(self.user)
+        if run is None:
+            return no_books(await self.policy(cursor))
         if books is None or books.run != run:
             books = await self._restored(cursor, END)
             rows = [trade for trade in await self._rows(cursor, books.last) if trade.trade_id not in skipped]

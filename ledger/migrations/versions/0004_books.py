@@ -186,6 +186,8 @@ _TABLES = (
         PRIMARY KEY (user_id, id),
         CONSTRAINT book_runs_cause_check CHECK (cause IN ('arrival', 'backdated', 'reversal', 'policy', 'rebuilt'))
     )""",
+    # What is derived points at its entry alone: run and lots come from the same hand in the same commit, every reader
+    # joins them with the user, and each further key would cost as much as the row itself.
     # A lot or disposal that a later run replaced stays, with the run that did: that is what was believed until then.
     # Without a method it is the same for all; ``booked_by`` is the entry that put it there: its own, or a transfer's.
     f"""CREATE TABLE lots (
@@ -206,8 +208,6 @@ _TABLES = (
         superseded BIGINT,
         PRIMARY KEY (user_id, id),
         FOREIGN KEY (user_id, entry_id) REFERENCES entries (user_id, id),
-        FOREIGN KEY (user_id, booked_by) REFERENCES entries (user_id, id),
-        FOREIGN KEY (user_id, run) REFERENCES book_runs (user_id, id),
         FOREIGN KEY (user_id, superseded) REFERENCES book_runs (user_id, id),
         CONSTRAINT lots_method_check CHECK (method IN {_METHODS}),
         CONSTRAINT lots_side_check CHECK (side IN ('long', 'short')),
@@ -237,7 +237,6 @@ _TABLES = (
         superseded BIGINT,
         PRIMARY KEY (user_id, id),
         FOREIGN KEY (user_id, entry_id) REFERENCES entries (user_id, id),
-        FOREIGN KEY (user_id, run) REFERENCES book_runs (user_id, id),
         FOREIGN KEY (user_id, superseded) REFERENCES book_runs (user_id, id),
         CONSTRAINT disposals_method_check CHECK (method IN {_METHODS}),
         CONSTRAINT disposals_side_check CHECK (side IN ('sell', 'cover', 'carry'))
@@ -253,8 +252,7 @@ _TABLES = (
         qty {_QUANTITY},
         cost {_MONEY},
         PRIMARY KEY (user_id, disposal_id, n),
-        FOREIGN KEY (user_id, disposal_id) REFERENCES disposals (user_id, id),
-        FOREIGN KEY (user_id, lot_entry) REFERENCES entries (user_id, id)
+        FOREIGN KEY (user_id, disposal_id) REFERENCES disposals (user_id, id)
     )""",
     # The whole state of a user's books after the row at (happened_at, seq): a late row re-books from there.
     f"""CREATE TABLE checkpoints (
