@@ -8,7 +8,9 @@ Quantities are whole steps of 10**-36, amounts of money whole steps of 10**-18 (
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -284,9 +286,25 @@ def book(trades: Iterable[Trade], rules: Rules) -> tuple[Booking, list[Disposal]
     """Book a whole history, which must be in booking order and hold each trade once."""
     booking = Booking(rules)
     done: list[Disposal] = []
-    for trade in trades:
-        done += booking.book(trade)
+    with no_cycles_sought():
+        for trade in trades:
+            done += booking.book(trade)
     return booking, done
+
+
+@contextmanager
+def no_cycles_sought() -> Iterator[None]:
+    """Keep Python's collector of cycles from looking through a growing history again and again: booking makes none.
+
+    Measured: it took more than half of the time of booking 100,000 rows, and made that time grow faster than the rows.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def todos(disposals: Iterable[Disposal]) -> list[Todo]:

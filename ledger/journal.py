@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ledger.booking import Booking, Disposal, Rules
+from ledger.booking import Booking, Disposal, Rules, no_cycles_sought
 from ledger.lots import Order
 from ledger.snapshots import restore, snapshot
 from ledger.trades import Trade, same_or_refuse
@@ -107,9 +107,10 @@ class Journal:
         self._next = (kept[-1].rows if kept else 0) + self._every
         done: list[list[Disposal]] = []
         try:
-            for n, trade in enumerate(rest, at + 1):
-                done.append(booking.book(trade))
-                self._keep(booking, n, kept)
+            with no_cycles_sought():
+                for n, trade in enumerate(rest, at + 1):
+                    done.append(booking.book(trade))
+                    self._keep(booking, n, kept)
         except ValueError:
             self._next = due
             raise

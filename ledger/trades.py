@@ -1,7 +1,8 @@
 """What a person did with coins, as values that cannot be wrong: trades, income, spends, transfers of their own.
 
 Every number is a ``Decimal`` (a float never gets this far), every time is UTC.  The constructor refuses what must not
-exist, so nobody downstream checks again.  Sources of the rules: ``docs/ledger.md``, and for sizes NUMERIC(38,18).
+exist, so nobody downstream checks again.  What money is worth fits into NUMERIC(38,18); a quantity has up to 20
+digits before the point and 24 after it, 38 in all.
 """
 
 from __future__ import annotations

@@ -190,7 +190,7 @@ def _windows(given: str | Mapping[str, Any] | None, method: Method) -> list[tupl
     if isinstance(given, str):
         pairs = [one.replace("..", "/").partition("/")[::2] for one in given.split(",")]
     else:
-        pairs = [(str(one["from"]), str(one["to"])) for one in _listed(given, method, "windows")]
+        pairs = [(start, end) for start, end in _listed(given, method, "windows", "from", "to")]
     spans = [(_moment(start), _moment(end)) for start, end in pairs]
     if any(end < start for start, end in spans):
         raise CannotDo("a window ends before it begins")
@@ -202,16 +202,17 @@ def _as_of(given: str | Mapping[str, Any] | None, method: Method) -> list[dateti
         return None
     if isinstance(given, str):
         return [_moment(one) for one in given.split(",")]
-    return [_moment(str(one["ts"])) for one in _listed(given, method, "as_of")]
+    return [_moment(at) for (at,) in _listed(given, method, "as_of", "ts")]
 
 
-def _listed(told: Mapping[str, Any], method: Method, name: str) -> list[Mapping[str, Any]]:
-    """Find a list at the top of a document, or as a golden case has it, under its method."""
-    if name in told:
-        return list(told[name])
-    by_method: Mapping[str, Mapping[str, Any]] = told.get("methods", {})
-    found = by_method.get(method.value) or next(iter(by_method.values()), {})
-    return list(found.get(name, ()))
+def _listed(told: Mapping[str, Any], method: Method, name: str, *fields: str) -> list[list[str]]:
+    """Find a list of objects at the top of a document, or as a golden case has it, under its method."""
+    try:
+        by_method: Mapping[str, Any] = told.get("methods", {})
+        under: Mapping[str, Any] = by_method.get(method.value) or next(iter(by_method.values()), {})
+        return [[str(one[field]) for field in fields] for one in told.get(name, under.get(name, ()))]
+    except (AttributeError, KeyError, TypeError):
+        raise CannotDo(f"{name} are a list of objects with {' and '.join(fields)}") from None
 
 
 def _moment(told: str) -> datetime:

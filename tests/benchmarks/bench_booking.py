@@ -88,7 +88,7 @@ def same(*told: Told) -> bool:
     return max(costs) - min(costs) < Decimal("1e-9") and len({one["matches"] for one in told}) == 1
 
 
-def one_more(trades: Sequence[Trade], history: int, more: int = 400) -> float:
+def one_more(trades: Sequence[Trade], history: int, more: int = 2000) -> float:
     """Give the seconds that one more trade takes after a history, the best of several stretches."""
     booking, _ = book(trades[:history], Rules())
     gc.collect()
@@ -148,7 +148,7 @@ def measured(rows: int, beancount_rows: int) -> Told:
         ours_few, beancount = booked("sluice", few, times=3), booked("beancount", few)
         say(f"Beancount, {beancount_rows} rows: {beancount['book_s']:.2f} s\n")
     now = datetime.now(UTC)
-    trades = [trade_of(row, n, now=now) for n, row in enumerate(walk(max(rows, LATE_INTO) + 400), 1)]
+    trades = [trade_of(row, n, now=now) for n, row in enumerate(walk(max(rows, LATE_INTO) + 2000), 1)]
     ten = trades[:LATE_INTO]
     full = min(timed(lambda: book(ten, Rules())) for _ in range(5))
     few_late, half_late = late(ten, lambda rng: rng.randint(1, LATE_BY_MAX)), late(ten, lambda _: len(ten) // 2, 5)
