@@ -29,7 +29,7 @@ from ops.embedded import Stack
 from ops.settings import Settings, environment_with
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 120.0
+PATIENCE_S = 600.0
 STOP_S = 30.0
 
 
