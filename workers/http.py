@@ -19,7 +19,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from workers.items import InHeader, Misconfigured, Provider, Refused, Request, RetryLater
+from workers.items import InHeader, Misconfigured, Provider, Refused, Request, RetryLater, Usage
 from workers.providers.refusals import header, http_date
 
 BODY_MAX_BYTES = 32 * 1024 * 1024
@@ -109,13 +109,17 @@ class Fetcher:
             async with asyncio.timeout(limit_s):
                 status, raw_headers, raw = await self._call(provider, request, url, token)
         except TimeoutError:
-            raise RetryLater(f"{provider.name}: no whole answer within {limit_s:g} s") from None
+            raise _perhaps_charged(f"{provider.name}: no whole answer within {limit_s:g} s", request) from None
         except aiohttp.InvalidURL:
             raise Misconfigured(f"{provider.name}: the base address is not a URL") from None
         except aiohttp.ClientPayloadError:
-            raise RetryLater(f"{provider.name}: the answer was cut off or could not be decompressed") from None
-        except (aiohttp.ClientError, OSError) as error:
+            cut = f"{provider.name}: the answer was cut off or could not be decompressed"
+            raise _perhaps_charged(cut, request) from None
+        except aiohttp.ClientConnectorError as error:
             raise RetryLater(f"{provider.name}: no answer from {url.host} ({type(error).__name__})") from None
+        except (aiohttp.ClientError, OSError) as error:
+            silence = f"{provider.name}: no answer from {url.host} ({type(error).__name__})"
+            raise _perhaps_charged(silence, request) from None
         headers = {
             name.lower(): redact(value.encode("utf-8", "replace")).decode() for name, value in raw_headers.items()
         }
@@ -173,6 +177,13 @@ class Fetcher:
                 f"{name}: {token_variable(name)} is not a key (printable, {TOKEN_MIN} characters or more)"
             )
         return token
+
+
+def _perhaps_charged(reason: str, request: Request) -> RetryLater:
+    """Count a call whose answer never came whole as charged: the provider may well have done its part."""
+    error = RetryLater(reason)
+    error.usage = Usage(cost=request.cost)
+    return error
 
 
 def _redactor(token: str) -> Callable[[bytes], bytes]:

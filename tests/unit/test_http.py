@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from workers.http import Answer, Fetcher, token_variable
-from workers.items import Misconfigured, NotThere, Provider, QuotaUsedUp, Refused, Request, RetryLater
+from workers.items import Misconfigured, NotThere, Provider, QuotaUsedUp, Refused, Request, RetryLater, Usage
 from workers.providers import load_providers
 
 TOKEN = "tok/en+0123456789abcdef=="  # every character that an address must encode
@@ -220,12 +220,21 @@ async def test_a_cut_or_broken_answer_is_tried_again_and_says_so_plainly(reply: 
     assert "auth_token" not in str(caught.value)
 
 
-async def test_a_server_that_is_not_there_is_tried_again() -> None:
+@pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"])
+async def test_an_answer_that_did_not_come_whole_counts_as_charged(reply: bytes) -> None:
+    async with raw(reply) as base, Fetcher(TOKENS, bases={"nansen": base}) as fetcher:
+        with pytest.raises(RetryLater) as caught:
+            await fetcher.fetch(NANSEN, NETFLOW)
+    assert caught.value.usage == Usage(cost=5)
+
+
+async def test_a_server_that_is_not_there_is_tried_again_and_charges_nothing() -> None:
     async with raw(b"") as base:
         pass
     async with Fetcher(TOKENS, bases={"cryptopanic": base}) as fetcher:
-        with pytest.raises(RetryLater, match=r"no answer from 127\.0\.0\.1"):
+        with pytest.raises(RetryLater, match=r"no answer from 127\.0\.0\.1") as caught:
             await fetcher.fetch(CRYPTOPANIC, POSTS)
+    assert caught.value.usage is None
 
 
 @pytest.mark.parametrize("base", ["nonsense", "ftp://x.example", "http://", "http://[bad"])
