@@ -68,7 +68,7 @@ async def without_faults(stack: Stack, nursery: Nursery, world: SandboxConfig) -
 
 
 async def with_faults(stack: Stack, nursery: Nursery, world: SandboxConfig, chaos: Chaos, clean: Account) -> int:
-    """Run it again under every blow of the plan; the message of whatever is wrong then begins with the seed."""
+    """Run it again under every blow of the plan; whatever is wrong then comes with the seed and the story of the run."""
     async with running_system(f"faulty_{world.seed}", stack, nursery, world) as system:
         try:
             await system.ask()
@@ -80,13 +80,14 @@ async def with_faults(stack: Stack, nursery: Nursery, world: SandboxConfig, chao
             check_equal(await account(system), clean)
             check_weather(system)
             return await check_paid(system, chaos.hits)
-        except (AssertionError, TimeoutError) as broken:
-            raise AssertionError(f"chaos seed {chaos.seed}: {broken}\n{await _story(system, chaos)}") from broken
+        except Exception as broken:
+            broken.add_note(f"chaos seed {chaos.seed}\n{await _story(system, chaos)}")
+            raise
 
 
 async def _story(system: System, chaos: Chaos) -> str:
-    rows = await system.rows("SELECT state, reason, count(*) AS n FROM jobs GROUP BY state, reason ORDER BY n DESC")
-    states = [f"  {row.n} jobs {row.state}: {row.reason or ''}" for row in rows]
-    return "\n".join(
-        [f"logs: {system.stack.var / 'log'}", "blows:", *(f"  {done}" for done in chaos.done), *states, *system.exits]
-    )
+    told = [f"logs: {system.stack.var / 'log'}", "blows:", *(f"  {done}" for done in chaos.done), *system.exits]
+    if system.stack.postgres.answers():
+        jobs = "SELECT state, coalesce(reason, '') AS reason, count(*) AS n FROM jobs GROUP BY 1, 2 ORDER BY n DESC"
+        told += [f"  {row.n} jobs {row.state} {row.reason}" for row in await system.rows(jobs)]
+    return "\n".join(told)
