@@ -34,6 +34,7 @@ from ops.embedded.stack import BrokerName
 from ops.sandbox import SandboxConfig, running_sandbox
 from ops.settings import Settings, environment_with
 from ops.supervisor import Child, kept_running
+from ops.tellings import shared_stories
 
 DEMO_KEY = "sandbox-key-for-demonstrations"
 RATE = "40/1s"  # the sandbox is nobody's property: the providers' own rates would only make the demo slower
@@ -185,14 +186,15 @@ async def _account(demo: Demo, asked: Sequence[UUID]) -> dict[str, Any]:
     async with demo.database.connect() as conn:
         rows = (await conn.execute(_BY_PROVIDER, {"ids": list(asked)})).all()
         held = (await conn.execute(text("SELECT provider, key FROM items"))).all()
-        stories = {row.provider: row.count for row in await conn.execute(_STORIES)}
+        stories = {row.provider: row.told for row in await conn.execute(_STORIES)}
         failed = (await conn.execute(_TROUBLE, {"ids": list(asked)})).all()
+        told = await shared_stories(conn)
     keys = {(row.provider, row.key) for row in held}
     by_provider = {
         row.provider: {
             **{name: int(getattr(row, name)) for name in ("jobs", "pages", "calls", "cost", *COUNTS)},
             "stories": stories.get(row.provider, 0),
-            "lost": sum((row.provider, key) not in keys for key in invented[row.provider]["keys"]),
+            "lost": sum(1 for key in invented[row.provider]["keys"] if (row.provider, key) not in keys),
         }
         for row in rows
     }
@@ -203,6 +205,7 @@ async def _account(demo: Demo, asked: Sequence[UUID]) -> dict[str, Any]:
         "providers": len(by_provider),
         **total,
         "stories": stories.get(None, 0),
+        **told,
         "lost": sum(one["lost"] for one in by_provider.values()),
         "items": len(keys),
         "trouble": [f"{row.kind} {row.provider} {row.dataset}: {row.state}: {row.why}" for row in failed],
@@ -217,7 +220,7 @@ _BY_PROVIDER = text(
     FROM jobs WHERE id = ANY(:ids) GROUP BY 1 ORDER BY 1"""
 )
 
-_STORIES = text("""SELECT provider, count(DISTINCT story_id) AS count FROM items GROUP BY ROLLUP (provider)""")
+_STORIES = text("""SELECT provider, count(DISTINCT story_id) AS told FROM items GROUP BY ROLLUP (provider)""")
 
 _TROUBLE = text(
     """SELECT kind, args ->> 'provider' AS provider, args ->> 'dataset' AS dataset, state,
