@@ -24,7 +24,7 @@ MODULES = MappingProxyType(
         "items": "items",
         "jobs": "jobs",
         "migrate": "processes",
-        "pnl": "pnl_books",
+        "pnl": "pnl",
         "providers": "providers",
         "quality": "quality",
         "sandbox": "sandbox",

@@ -7,9 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import reduce
+from importlib import import_module
 from json import JSONDecodeError, loads
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 import rich.progress
@@ -21,7 +22,6 @@ from ledger.marks import Mark
 from ledger.moves import PoolBy
 from ledger.report import Asked, report
 from ledger.trades import InvalidTrade, Trade, number
-from ops.cli.opening import CannotDo
 from ops.cli.options import as_json
 from ops.cli.output import console, show_json, show_table, utc_now
 
@@ -31,7 +31,34 @@ _FIGURES = ("realised", "income", "expense", "open_qty", "open_cost", "missing_q
 Command = Callable[..., None]
 
 
-@click.group()
+class Refused(click.ClickException):
+    """The file cannot be booked; the text says why, in one line.
+
+    An exception of its own: the one of ``ops.cli.opening`` brings every library of the servers with it, and a command
+    that needs none of them should begin at once.
+    """
+
+    exit_code = 2
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the line as every command prints it."""
+        click.echo(f"sluice: {self.message}", file=file, err=file is None)
+
+
+class Lazily(click.Group):
+    """A group whose other commands, which need the books, are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        import_module("ops.cli.pnl_books")
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.commands:
+            import_module("ops.cli.pnl_books")
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=Lazily)
 def pnl() -> None:
     """Gains and losses, and the lots that they come from.
 
@@ -117,7 +144,7 @@ def book(
     try:
         done = report(deliveries, rules, asked)
     except Oversold as error:
-        raise CannotDo(f"{file}: row {rows[error.trade.key]}: {error}") from None
+        raise Refused(f"{file}: row {rows[error.trade.key]}: {error}") from None
     if as_json:
         show_json(done)
         return
@@ -138,15 +165,15 @@ def _read(file: Path) -> tuple[list[Trade], dict[tuple[str, str], int]]:
         ) as lines:
             for row in read_trades(lines, now=utc_now()):
                 if row.trade is None:
-                    raise CannotDo(f"{file}: row {row.number}: {row.refused}")
+                    raise Refused(f"{file}: row {row.number}: {row.refused}")
                 rows.setdefault(row.trade.key, row.number)
                 deliveries.append(replace(row.trade, seq=row.seq) if row.again else row.trade)
     except BadFile as error:
-        raise CannotDo(f"{file}: {error}") from None
+        raise Refused(f"{file}: {error}") from None
     except OSError as error:
-        raise CannotDo(f"{file}: {error.strerror}") from None
+        raise Refused(f"{file}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise CannotDo(f"{file}: this is not UTF-8 text") from None
+        raise Refused(f"{file}: this is not UTF-8 text") from None
     return deliveries, rows
 
 
@@ -154,11 +181,11 @@ def _document(file: Path) -> Mapping[str, Any]:
     try:
         told = loads(file.read_bytes(), parse_float=Decimal, parse_int=Decimal)
     except OSError as error:
-        raise CannotDo(f"{file}: {error.strerror}") from None
+        raise Refused(f"{file}: {error.strerror}") from None
     except (JSONDecodeError, UnicodeDecodeError) as error:
-        raise CannotDo(f"{file}: this is not JSON: {error}") from None
+        raise Refused(f"{file}: this is not JSON: {error}") from None
     if not isinstance(told, dict):
-        raise CannotDo(f"{file}: a JSON object is needed")
+        raise Refused(f"{file}: a JSON object is needed")
     return told
 
 
@@ -166,11 +193,11 @@ def _marks(told: Mapping[str, Any]) -> dict[str, Mark]:
     """Read {"marks": {coin: price}}, prices as text or numbers."""
     marks = told.get("marks", {})
     if not isinstance(marks, dict):
-        raise CannotDo('marks are an object such as {"BTC": "51000"}')
+        raise Refused('marks are an object such as {"BTC": "51000"}')
     try:
         return {coin: Mark(number(f"the mark of {coin}", str(price))) for coin, price in marks.items()}
     except InvalidTrade as error:
-        raise CannotDo(str(error)) from None
+        raise Refused(str(error)) from None
 
 
 def _given(option: str, value: str | None, told: Mapping[str, Any] | None) -> str | Mapping[str, Any] | None:
@@ -179,7 +206,7 @@ def _given(option: str, value: str | None, told: Mapping[str, Any] | None) -> st
         return None
     if value == FROM_MARKS:
         if told is None:
-            raise CannotDo(f"{option} needs a value, or --marks with a file that has them")
+            raise Refused(f"{option} needs a value, or --marks with a file that has them")
         return told
     return _document(Path(value)) if value.endswith(".json") else value
 
@@ -193,7 +220,7 @@ def _windows(given: str | Mapping[str, Any] | None, method: Method) -> list[tupl
         pairs = [(start, end) for start, end in _listed(given, method, "windows", "from", "to")]
     spans = [(_moment(start), _moment(end)) for start, end in pairs]
     if any(end < start for start, end in spans):
-        raise CannotDo("a window ends before it begins")
+        raise Refused("a window ends before it begins")
     return spans
 
 
@@ -212,7 +239,7 @@ def _listed(told: Mapping[str, Any], method: Method, name: str, *fields: str) ->
         under: Mapping[str, Any] = by_method.get(method.value) or next(iter(by_method.values()), {})
         return [[str(one[field]) for field in fields] for one in told.get(name, under.get(name, ()))]
     except (AttributeError, KeyError, TypeError):
-        raise CannotDo(f"{name} are a list of objects with {' and '.join(fields)}") from None
+        raise Refused(f"{name} are a list of objects with {' and '.join(fields)}") from None
 
 
 def _moment(told: str) -> datetime:
@@ -220,7 +247,7 @@ def _moment(told: str) -> datetime:
     try:
         at = datetime.fromisoformat(told.strip())
     except ValueError:
-        raise CannotDo(f"{told!r} is no time: write it as 2026-08-17 or 2026-08-17T12:00Z") from None
+        raise Refused(f"{told!r} is no time: write it as 2026-08-17 or 2026-08-17T12:00Z") from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 

@@ -98,5 +98,5 @@ def test_a_sale_beyond_what_is_there_is_refused_with_the_missing_quantity_and_ch
 def test_the_command_names_file_row_and_reason_of_a_sale_it_refuses() -> None:
     file = OWN / "more_than_there_is.trades.csv"
     done = CliRunner().invoke(sluice, ["pnl", "book", str(file), "--json"])
-    assert done.stdout == ""
-    assert str(done.exception).startswith(f"{file}: row 1: trade d1 takes out 1 SOL more than eve has")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"sluice: {file}: row 1: trade d1 takes out 1 SOL more than eve has")
