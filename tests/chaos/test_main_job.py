@@ -68,7 +68,7 @@ async def without_faults(stack: Stack, nursery: Nursery, world: SandboxConfig) -
 
 
 async def with_faults(stack: Stack, nursery: Nursery, world: SandboxConfig, chaos: Chaos, clean: Account) -> int:
-    """Run it again under every blow of the plan; whatever is wrong then comes with the seed and the story of the run."""
+    """Run it again under every blow of the plan; what is wrong then comes with the seed and the story of the run."""
     async with running_system(f"faulty_{world.seed}", stack, nursery, world) as system:
         try:
             await system.ask()
