@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dramatiq.middleware import MiddlewareError
+
 from broker.connect import UnknownBrokerError
 from broker.limiter import LimiterUnreachable
 from broker.producer import BrokerUnreachableError
@@ -18,5 +20,6 @@ FOR_PEOPLE = (
     CannotStart,
     LedgerUnreachable,
     LimiterUnreachable,
+    MiddlewareError,
     UnknownBrokerError,
 )
