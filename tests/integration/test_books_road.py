@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from broker.messages import AcceptJob
 from tests.bookshop import Desk, row
 from tests.workshop import Workshop
 
@@ -143,3 +144,14 @@ async def test_prices_are_posted_once_and_another_price_is_refused(desk: Desk) -
     again = await desk.give([rows[0], rows[0] | {"price": "1"}], kind="ledger.prices", source="desk")
     assert (again.new, again.duplicate, again.rejected) == (0, 1, 1)
     assert await desk.shop.value("SELECT price FROM prices WHERE source = 'desk'") == Decimal("42000.5")
+
+
+async def test_trades_may_come_as_a_message_from_any_producer(desk: Desk) -> None:
+    rows = [row("buy", "1", "100"), row("sell", "1", "101", day=2)]
+    await desk.shop.mailbox.send([AcceptJob("ledger.trades", {"user": desk.user, "rows": rows}, "morning")])
+    await desk.shop.mailbox.send([AcceptJob("ledger.trades", {"user": desk.user, "rows": rows}, "morning")])
+    await desk.shop.mailbox.send([AcceptJob("ledger.trades", {"user": desk.user, "rows": []})])
+    await desk.shop.run()
+    assert (await desk.realised())["LIFO"] == 1
+    states = await desk.shop.rows("SELECT kind, state FROM jobs ORDER BY id")
+    assert [tuple(one) for one in states] == [("ledger.trades", "succeeded"), ("unreadable", "failed")]
