@@ -61,7 +61,7 @@ class Services(Middleware):
         try:
             self._pipeline = loop.run_coroutine(self._stack.enter_async_context(open_pipeline(self._settings)))
         except Exception as error:
-            loop.stop()  # its thread would keep a process alive that does nothing
+            loop.loop.call_soon_threadsafe(loop.loop.stop)  # its thread would keep an idle process alive
             # Dramatiq goes on after any other error in a boot hook.
             raise MiddlewareError(str(error) or type(error).__name__) from error
 
