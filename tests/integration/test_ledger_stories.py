@@ -26,7 +26,7 @@ from workers.stories import telling
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ETF = ("SEC approves first spot Solana ETF in landmark vote", "Landmark Solana ETF wins SEC approval after long wait")
-HACK = (
+BREACH = (
     "Bridge exploit drains $40 million from Wormhole users",
     "Wormhole users lose 40 million dollars in bridge hack",
 )
@@ -169,7 +169,7 @@ async def test_the_reason_is_kept(empty: AsyncEngine) -> None:
 
 
 async def test_grouping_drops_nothing_and_revises_nothing(empty: AsyncEngine) -> None:
-    items = [news(title, f"{n} {title}") for title in (*ETF, *HACK) for n in range(3)]
+    items = [news(title, f"{n} {title}") for title in (*ETF, *BREACH) for n in range(3)]
     await tell(empty, *items)
     await tell(empty, *items)
     async with empty.connect() as conn:
@@ -195,7 +195,7 @@ async def test_old_news_does_not_join_what_is_told_now(empty: AsyncEngine) -> No
 
 async def two_stories(ledger: AsyncEngine) -> tuple[int, int]:
     """Tell two stories of two titles each, the ETF first."""
-    await tell(ledger, *(news(title, n) for n, title in enumerate([*ETF, *HACK])))
+    await tell(ledger, *(news(title, n) for n, title in enumerate([*ETF, *BREACH])))
     stories = await told(ledger)
     assert parts(stories) == {frozenset({"p posts:0", "p posts:1"}), frozenset({"p posts:2", "p posts:3"})}
     return stories["p posts:0"], stories["p posts:2"]

@@ -25,7 +25,7 @@ REGISTRY = (
 )
 SECRET = r"AKIA[0-9A-Z]{16}|\bgh[pousr]_\w{20}|\bxox[abp]-\w|\bsk-\w{20}|\beyJ\w{10,}\.|BEGIN [A-Z ]*PRIVATE KEY"
 HALF_DONE = r"\b(?:TODO|FIXME|XXX|HACK|WIP)\b"
-OUTSIDE = r"(?<![\w/.-])(?:\.\./)*shared(?:/\w|[\"'])"
+OUTSIDE = r"(?<![\w/.-])(?:\.\./)*shared/\w|/ [\"']shared[\"']"
 
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # the id of a row opens nothing
 INVENTED = {
