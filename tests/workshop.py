@@ -167,11 +167,11 @@ class Workshop:
             case "probe":
                 await pipeline.probe(PROBE)
             case "jobs" if more := kwargs.keys() - {"kind", "args", "idempotency_key", "priority"}:
-                await pipeline.refuse(kwargs, f"unknown fields: {', '.join(sorted(more))}")
+                await pipeline.inbox.refuse(kwargs, f"unknown fields: {', '.join(sorted(more))}")
             case "jobs":
-                await pipeline.accept(**kwargs)
+                await pipeline.inbox.accept(**kwargs)
             case "unreadable":
-                await pipeline.refuse(**kwargs)
+                await pipeline.inbox.refuse(**kwargs)
             case _:
                 await pipeline.fetch(queue)
 

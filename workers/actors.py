@@ -51,12 +51,14 @@ def register(broker: Broker, providers: Iterable[str], pipeline: Callable[[], Pi
 
     async def jobs(kind: Any, args: Any = None, idempotency_key: Any = None, priority: Any = 0, **more: Any) -> None:
         if more:
-            await pipeline().refuse({"kind": kind, "args": args}, f"unknown fields: {', '.join(sorted(more))[:200]}")
+            await pipeline().inbox.refuse(
+                {"kind": kind, "args": args}, f"unknown fields: {', '.join(sorted(more))[:200]}"
+            )
         else:
-            await pipeline().accept(kind, {} if args is None else args, idempotency_key, priority)
+            await pipeline().inbox.accept(kind, {} if args is None else args, idempotency_key, priority)
 
     async def unreadable(body: str, reason: str) -> None:
-        await pipeline().refuse(body, reason)
+        await pipeline().inbox.refuse(body, reason)
 
     actor(LEDGER, ledger)
     actor(DEDUP, dedup)

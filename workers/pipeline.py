@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -21,42 +20,30 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from broker import jobs, pages, providers
-from broker.jobs import Claimed, NewJob
-from broker.kinds import UnfitJobError, check, queue_of
+from broker.jobs import Claimed
 from broker.limiter import LimiterUnreachable
 from broker.messages import DedupPage, PostItems, WorkOnJob
-from broker.pages import Counts, Decision, LandedPage, LostLeaseError, NewPage
-from broker.producer import BrokerUnreachableError
+from broker.pages import LandedPage, LostLeaseError, NewPage
 from broker.providers import Call, Standing
 from broker.reparse import REPARSE
 from broker.verdicts import Granted, Lease, Wait
-from ledger import store
-from ledger.model import Item, from_wire, to_wire
-from ledger.store import Posting
+from ledger.model import from_wire, to_wire
 from workers.attempts import Attempt, gave_trouble, went_well
 from workers.bookkeeper import Bookkeeper
+from workers.commits import Commits
 from workers.database import transact
 from workers.http import Answer
-from workers.items import Dataset, Malformed, Parsed, Provider, ProviderError, Refused, Request
-from workers.plan import decision, page_of, provider_of, pull_of, with_story_keys
+from workers.inbox import Inbox
+from workers.items import Malformed, Provider, ProviderError, Refused, Request
+from workers.plan import page_of, provider_of, pull_of
 from workers.rules import GIVEN_BY_USERS, for_the_books
-from workers.together import Together
-from workers.works import Works
+from workers.works import Works, say
 
 R = TypeVar("R")
 log = structlog.get_logger(__name__)
 
 CLOSED_FOR = timedelta(minutes=15)  # how often a job looks whether a person has helped its provider
 UNREACHABLE_FOR = timedelta(seconds=5)
-PAGES_AT_ONCE = 16  # in one commit: larger ones gain little, and let reading and writing wait for each other
-
-
-@dataclass(frozen=True, slots=True)
-class Fresh:
-    """A page that dedup has read: the decision is written, and these items are for post."""
-
-    decision: Decision
-    items: Sequence[Item]
 
 
 class Pipeline:
@@ -65,20 +52,15 @@ class Pipeline:
     def __init__(self, works: Works) -> None:
         self.works = works
         self.bookkeeper = Bookkeeper(works)
-        self._claims: dict[str, Together[None, tuple[Claimed, Standing] | None]] = {}
-        self._pages: Together[UUID, LandedPage | None] = Together(self._claim_pages, size_max=PAGES_AT_ONCE)
-        self._decisions: Together[tuple[LandedPage, Parsed, Dataset], Fresh] = Together(
-            self._decide, size_max=PAGES_AT_ONCE
-        )
-        self._posts: Together[tuple[UUID, Sequence[Item]], None] = Together(self._post, size_max=PAGES_AT_ONCE)
-        self._finishes: Together[Claimed, None] = Together(self._finish)
+        self.inbox = Inbox(works)
+        self.commits = Commits(works)
         self._suspect = asyncio.Lock()
 
     # -- fetch --------------------------------------------------------------------------------------------------------
 
     async def fetch(self, queue: str) -> None:
         """Work on the most urgent due job of the queue: one request, one landed page."""
-        claimed = await self._claim(queue)
+        claimed = await self.commits.job(queue)
         if claimed is None:
             return
         job, standing = claimed
@@ -104,12 +86,12 @@ class Pipeline:
 
     async def keep(self, queue: str) -> None:
         """Claim a job that brings its rows with it, and keep them as its page."""
-        if (claimed := await self._claim(queue)) is not None:
+        if (claimed := await self.commits.job(queue)) is not None:
             job, _ = claimed
             structlog.contextvars.bind_contextvars(job=str(job.id))
             with self.works.hold(job):
                 if (page := await self.bookkeeper.land(job)) is not None:
-                    await self._say(DedupPage(page))
+                    await say(self.works, DedupPage(page))
 
     async def _may_call(self, job: Claimed, standing: Standing) -> bool:
         now = self.works.clock()
@@ -149,7 +131,7 @@ class Pipeline:
         page = await self._land(attempt, answer)
         await went_well(self.works, attempt, answer.headers)
         if page is not None:
-            await self._say(DedupPage(page))
+            await say(self.works, DedupPage(page))
 
     async def _land(self, attempt: Attempt, answer: Answer) -> UUID | None:
         job, name, now = attempt.job, attempt.provider.name, self.works.clock()
@@ -187,14 +169,14 @@ class Pipeline:
 
     async def dedup(self, page_id: UUID) -> None:
         """Read a landed page, decide what is next, and send what the ledger does not know."""
-        page = await self._pages(page_id)
+        page = await self.commits.page(page_id)
         if page is not None:
             await self._read(page)
             return
         # Nothing to take, or a page that was started before.  Such a suspect is taken alone, so that if it does kill
         # this process again, no other page's deliveries are counted with it.
         async with self._suspect:
-            if (page := await self._claim_suspect(page_id)) is not None:
+            if (page := await self.commits.suspect(page_id)) is not None:
                 await self._read(page)
 
     async def _read(self, page: LandedPage) -> None:
@@ -206,7 +188,7 @@ class Pipeline:
             await self._bury(page, f"post did not come to its end in {page.sends} attempts")
             return
         if page.provider == GIVEN_BY_USERS:
-            await self._say(PostItems(page.id, await self.bookkeeper.read(page)))
+            await say(self.works, PostItems(page.id, await self.bookkeeper.read(page)))
             return
         try:
             provider, dataset = provider_of(page.args, self.works.providers)
@@ -221,10 +203,10 @@ class Pipeline:
             log.exception("parser_failed", provider=page.provider, dataset=page.dataset)
             await self._bury(page, f"the parser failed: {type(error).__name__}")
             return
-        fresh = await self._decisions((page, parsed, dataset))
-        await self._say(PostItems(page.id, [to_wire(item) for item in fresh.items]))
+        fresh = await self.commits.decide((page, parsed, dataset))
+        await say(self.works, PostItems(page.id, [to_wire(item) for item in fresh.items]))
         if fresh.decision.next is not None:
-            await self._say(WorkOnJob(page.queue))
+            await say(self.works, WorkOnJob(page.queue))
 
     async def _malformed(self, page: LandedPage, reason: str) -> None:
         now = self.works.clock()
@@ -246,104 +228,14 @@ class Pipeline:
         if for_the_books(items):
             await self.bookkeeper.post(page_id, items)
             return
-        await self._posts((page_id, [from_wire(item) for item in items]))
+        await self.commits.post((page_id, [from_wire(item) for item in items]))
 
-    # -- jobs without pages, and jobs that arrive as messages ---------------------------------------------------------
+    # -- jobs without pages -------------------------------------------------------------------------------------------
 
     async def probe(self, queue: str) -> None:
         """Claim a job that asks for nothing, and end it."""
-        if (claimed := await self._claim(queue)) is not None:
-            await self._finishes(claimed[0])
-
-    async def accept(
-        self, kind: str, args: Mapping[str, Any], idempotency_key: str | None = None, priority: int = 0
-    ) -> None:
-        """Give a job that arrived as a message its row; one that does not fit becomes a failed job with the reason."""
-        now = self.works.clock()
-        try:
-            new = accepted(kind, args, idempotency_key, priority)
-            receipts = await self._transact(lambda conn: jobs.enqueue(conn, [new], now=now))
-        except (UnfitJobError, jobs.KeyReusedError) as error:
-            await self.refuse({"kind": kind, "args": args}, str(error))
-            return
-        if receipts[0].created:
-            await self._say(WorkOnJob(new.queue))
-
-    async def refuse(self, body: Any, reason: str) -> None:
-        """Keep what nobody can work on as a failed job."""
-        now = self.works.clock()
-        kept = body if isinstance(body, dict) else {"body": body}
-        await self._transact(lambda conn: jobs.refuse(conn, queue="jobs", error=reason, args=kept, now=now))
-        log.warning("message_refused", reason=reason)
-
-    # -- the shared commits -------------------------------------------------------------------------------------------
-
-    async def _claim(self, queue: str) -> tuple[Claimed, Standing] | None:
-        if queue not in self._claims:
-
-            async def claim(hints: Sequence[None]) -> list[tuple[Claimed, Standing] | None]:
-                return await self._claim_jobs(queue, len(hints))
-
-            self._claims[queue] = Together(claim)
-        return await self._claims[queue](None)
-
-    async def _claim_jobs(self, queue: str, count: int) -> list[tuple[Claimed, Standing] | None]:
-        works = self.works
-
-        async def claim(conn: AsyncConnection) -> list[tuple[Claimed, Standing] | None]:
-            taken = await jobs.claim(conn, queue, count, worker=works.name, now=works.clock(), lease=works.policy.lease)
-            standing = await providers.standing(conn, queue.removeprefix("fetch."))
-            return [(job, standing) for job in taken]
-
-        claimed = await self._transact(claim)
-        return claimed + [None] * (count - len(claimed))
-
-    async def _claim_pages(self, wanted: Sequence[UUID]) -> list[LandedPage | None]:
-        works = self.works
-        taken = await self._transact(
-            lambda conn: pages.claim(conn, wanted, suspects=False, now=works.clock(), lease=works.policy.lease)
-        )
-        return _one_each(wanted, taken)
-
-    async def _claim_suspect(self, page: UUID) -> LandedPage | None:
-        works = self.works
-        taken = await self._transact(
-            lambda conn: pages.claim(conn, [page], suspects=True, now=works.clock(), lease=works.policy.lease)
-        )
-        return taken[0] if taken else None
-
-    async def _decide(self, read: Sequence[tuple[LandedPage, Parsed, Dataset]]) -> list[Fresh]:
-        async def decide(conn: AsyncConnection) -> list[Fresh]:
-            keys = {(item.provider, item.key) for _, parsed, _ in read for item in parsed.items}
-            known = await store.known(conn, keys)
-            decided = [
-                Fresh(
-                    decision(page, parsed, dataset, {key for name, key in known if name == page.provider}),
-                    with_story_keys(store.unseen(parsed.items, known, page.id)),
-                )
-                for page, parsed, dataset in read
-            ]
-            await pages.decide(conn, [fresh.decision for fresh in decided], now=self.works.clock())
-            return decided
-
-        return await self._transact(decide)
-
-    async def _post(self, ready: Sequence[tuple[UUID, Sequence[Item]]]) -> list[None]:
-        now = self.works.clock()
-
-        async def post(conn: AsyncConnection) -> None:
-            answered = await pages.lock_landed(conn, [page for page, _ in ready])
-            postings = [Posting(page, answered[page], items) for page, items in dict(ready).items() if page in answered]
-            posted = await store.post(conn, postings, now=now)
-            counts = [Counts(p.page, c.new, c.amended, c.observed) for p, c in zip(postings, posted, strict=True)]
-            await pages.posted(conn, counts, now=now)
-
-        await self._transact(post)
-        return [None] * len(ready)
-
-    async def _finish(self, done: Sequence[Claimed]) -> list[None]:
-        await self._transact(lambda conn: jobs.finish(conn, done, now=self.works.clock()))
-        return [None] * len(done)
+        if (claimed := await self.commits.job(queue)) is not None:
+            await self.commits.finish(claimed[0])
 
     # -- small steps --------------------------------------------------------------------------------------------------
 
@@ -360,28 +252,8 @@ class Pipeline:
         except LimiterUnreachable:
             log.warning("limiter_away")  # the lease ends by itself
 
-    async def _say(self, hint: DedupPage | PostItems | WorkOnJob) -> None:
-        try:
-            await self.works.producer.send([hint])
-        except BrokerUnreachableError as error:
-            log.warning("hint_not_sent", error=str(error))  # the row is written: the dispatcher says it again
-
     async def _transact(self, work: Callable[[AsyncConnection], Awaitable[R]]) -> R:
         return await transact(self.works.database, work)
-
-
-def accepted(kind: str, args: Mapping[str, Any], idempotency_key: str | None, priority: int) -> NewJob:
-    """Check what a message asks for; raise UnfitJobError with the reason."""
-    if not isinstance(kind, str) or not isinstance(args, dict):
-        raise UnfitJobError("kind is text and args is a JSON object")
-    if idempotency_key is not None and not (isinstance(idempotency_key, str) and 0 < len(idempotency_key) <= 200):
-        raise UnfitJobError("idempotency_key is text of 1 to 200 characters")
-    if "\x00" in (idempotency_key or ""):
-        raise UnfitJobError("idempotency_key holds a NUL")
-    if not isinstance(priority, int) or isinstance(priority, bool) or not -100 <= priority <= 100:
-        raise UnfitJobError("priority is a whole number from -100 to 100")
-    check(kind, args)
-    return NewJob(kind, queue_of(kind, args), args, owner="amqp", idempotency_key=idempotency_key, priority=priority)
 
 
 def request_row(request: Request) -> dict[str, Any]:
@@ -392,9 +264,3 @@ def request_row(request: Request) -> dict[str, Any]:
     if request.json is not None:
         row["json"] = dict(request.json)
     return row
-
-
-def _one_each(wanted: Sequence[UUID], taken: Sequence[LandedPage]) -> list[LandedPage | None]:
-    # A page named twice in one batch was taken once: the second asker gets nothing.
-    left = {page.id: page for page in taken}
-    return [left.pop(page, None) for page in wanted]

@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from broker import jobs
 from broker.jobs import Claimed
 from broker.limiter import ProviderLimiter
-from broker.producer import Producer
+from broker.messages import Hint
+from broker.producer import BrokerUnreachableError, Producer
 from workers.http import Fetcher
 from workers.items import Provider
 
@@ -68,6 +69,14 @@ class Works:
         finally:
             if self.held.get(job.id) == job.fence:  # else it was claimed anew by this very process, and is still held
                 del self.held[job.id]
+
+
+async def say(works: Works, hint: Hint) -> None:
+    """Send a hint; where the broker will not take it the row is written, and the dispatcher says it again."""
+    try:
+        await works.producer.send([hint])
+    except BrokerUnreachableError as error:
+        log.warning("hint_not_sent", error=str(error))
 
 
 @asynccontextmanager

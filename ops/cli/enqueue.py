@@ -23,8 +23,8 @@ from ops.cli.options import JSON_OBJECT, MOMENT, SPAN, as_json, pairs
 from ops.cli.output import console, plain, show_json, utc_now
 from ops.cli.processes import started
 from ops.settings import Settings
+from workers.inbox import accepted
 from workers.items import Provider, Refused
-from workers.pipeline import accepted
 from workers.plan import provider_of
 
 OWNER = "operator"

@@ -1,0 +1,126 @@
+"""The commits that calls of one moment share: claims of jobs and pages, what dedup decides, posts, finishes.
+
+Each method awaits the commit that its item went with (``workers/together.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from broker import jobs, pages, providers
+from broker.jobs import Claimed
+from broker.pages import Counts, Decision, LandedPage
+from broker.providers import Standing
+from ledger import store
+from ledger.model import Item
+from ledger.store import Posting
+from workers.database import transact
+from workers.items import Dataset, Parsed
+from workers.plan import decision, with_story_keys
+from workers.together import Together
+from workers.works import Works
+
+PAGES_AT_ONCE = 16  # in one commit: larger ones gain little, and let reading and writing wait for each other
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A page that dedup has read: the decision is written, and these items are for post."""
+
+    decision: Decision
+    items: Sequence[Item]
+
+
+class Commits:
+    """One process's shared commits."""
+
+    def __init__(self, works: Works) -> None:
+        self.works = works
+        self._claims: dict[str, Together[None, tuple[Claimed, Standing] | None]] = {}
+        self.page: Together[UUID, LandedPage | None] = Together(self._claim_pages, size_max=PAGES_AT_ONCE)
+        self.decide: Together[tuple[LandedPage, Parsed, Dataset], Fresh] = Together(
+            self._decide, size_max=PAGES_AT_ONCE
+        )
+        self.post: Together[tuple[UUID, Sequence[Item]], None] = Together(self._post, size_max=PAGES_AT_ONCE)
+        self.finish: Together[Claimed, None] = Together(self._finish)
+
+    async def job(self, queue: str) -> tuple[Claimed, Standing] | None:
+        """Claim the most urgent due job of a queue, with how its provider stands; None when nothing is due."""
+        if queue not in self._claims:
+
+            async def claim(hints: Sequence[None]) -> list[tuple[Claimed, Standing] | None]:
+                return await self._claim_jobs(queue, len(hints))
+
+            self._claims[queue] = Together(claim)
+        return await self._claims[queue](None)
+
+    async def _claim_jobs(self, queue: str, count: int) -> list[tuple[Claimed, Standing] | None]:
+        works = self.works
+
+        async def claim(conn: AsyncConnection) -> list[tuple[Claimed, Standing] | None]:
+            taken = await jobs.claim(conn, queue, count, worker=works.name, now=works.clock(), lease=works.policy.lease)
+            standing = await providers.standing(conn, queue.removeprefix("fetch."))
+            return [(job, standing) for job in taken]
+
+        claimed = await transact(self.works.database, claim)
+        return claimed + [None] * (count - len(claimed))
+
+    async def _claim_pages(self, wanted: Sequence[UUID]) -> list[LandedPage | None]:
+        works = self.works
+        taken = await transact(
+            self.works.database,
+            lambda conn: pages.claim(conn, wanted, suspects=False, now=works.clock(), lease=works.policy.lease),
+        )
+        return _one_each(wanted, taken)
+
+    async def suspect(self, page: UUID) -> LandedPage | None:
+        """Claim a page that was started before, in a commit of its own."""
+        works = self.works
+        taken = await transact(
+            self.works.database,
+            lambda conn: pages.claim(conn, [page], suspects=True, now=works.clock(), lease=works.policy.lease),
+        )
+        return taken[0] if taken else None
+
+    async def _decide(self, read: Sequence[tuple[LandedPage, Parsed, Dataset]]) -> list[Fresh]:
+        async def decide(conn: AsyncConnection) -> list[Fresh]:
+            keys = {(item.provider, item.key) for _, parsed, _ in read for item in parsed.items}
+            known = await store.known(conn, keys)
+            decided = [
+                Fresh(
+                    decision(page, parsed, dataset, {key for name, key in known if name == page.provider}),
+                    with_story_keys(store.unseen(parsed.items, known, page.id)),
+                )
+                for page, parsed, dataset in read
+            ]
+            await pages.decide(conn, [fresh.decision for fresh in decided], now=self.works.clock())
+            return decided
+
+        return await transact(self.works.database, decide)
+
+    async def _post(self, ready: Sequence[tuple[UUID, Sequence[Item]]]) -> list[None]:
+        now = self.works.clock()
+
+        async def post(conn: AsyncConnection) -> None:
+            answered = await pages.lock_landed(conn, [page for page, _ in ready])
+            postings = [Posting(page, answered[page], items) for page, items in dict(ready).items() if page in answered]
+            posted = await store.post(conn, postings, now=now)
+            counts = [Counts(p.page, c.new, c.amended, c.observed) for p, c in zip(postings, posted, strict=True)]
+            await pages.posted(conn, counts, now=now)
+
+        await transact(self.works.database, post)
+        return [None] * len(ready)
+
+    async def _finish(self, done: Sequence[Claimed]) -> list[None]:
+        await transact(self.works.database, lambda conn: jobs.finish(conn, done, now=self.works.clock()))
+        return [None] * len(done)
+
+
+def _one_each(wanted: Sequence[UUID], taken: Sequence[LandedPage]) -> list[LandedPage | None]:
+    # A page named twice in one batch was taken once: the second asker gets nothing.
+    left = {page.id: page for page in taken}
+    return [left.pop(page, None) for page in wanted]
