@@ -32,6 +32,7 @@ EVERY_RUN = (
     "restart rabbitmq",
     "crash rabbitmq",
     "delete all queues",
+    "delete all queues while nobody works",
     "restart postgres",
     "restart redis",
     "flush redis",
@@ -123,7 +124,9 @@ class Hand:
             case ["crash", server]:
                 await self._crash(_server(stack, server))
                 await asyncio.to_thread(_server(stack, server).restart)
-            case ["delete", *_]:
+            case ["delete", "all", "queues", *whenever]:
+                if whenever:
+                    await self._kill_when("SELECT FROM pages WHERE state = 'landed' LIMIT 1")
                 await insist(lambda: delete_queues(stack.rabbitmq.url))
                 self.deleted_at = asyncio.get_running_loop().time()
             case ["flush", *_]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from random import Random
 from typing import Any
 
@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError
 
 from broker.connect import amqp_url, queue_arguments
-from broker.messages import DEDUP, POST, DedupPage, Hint, PostItems, WorkOnJob
+from broker.messages import DedupPage, Hint, PostItems
 from broker.pages import LandedPage
 from ledger.model import Item, to_wire
 from workers.plan import page_of, provider_of, with_story_keys
@@ -22,18 +22,16 @@ from workers.providers import load_providers
 
 from .system import System
 
-KEPT_MAX = 400
 UNREACHED = (AMQPError, OSError)
 
 
 @dataclass(slots=True)
 class Meddler:
-    """Keeps copies of what it has seen, to deliver them again when they are long done with."""
+    """Delivers twice what is on its way, and once more what is long done with."""
 
     url: str
     queues: Sequence[str]
     rng: Random
-    seen: list[tuple[str, bytes]] = field(default_factory=list)
     doubled: int = 0
 
     async def meddle(self, *, count: int, within_s: float) -> None:
@@ -46,11 +44,10 @@ class Meddler:
             await self._deliver(channel, again)
             for _, message in taken:
                 await message.ack()
-            self._remember(again[: len(taken)])
 
     async def replay(self, said: Sequence[Hint], count: int) -> None:
-        """Deliver so many of these and of the messages seen before once more, whatever has become of their rows."""
-        messages = [*self.seen, *((message.queue_name, message.encode()) for message in (h.message() for h in said))]
+        """Deliver so many of these once more, out of order."""
+        messages = [(message.queue_name, message.encode()) for message in (hint.message() for hint in said)]
         async with await aio_pika.connect(amqp_url(self.url)) as connection:
             channel = await connection.channel(publisher_confirms=True)
             await self._deliver(channel, self.rng.choices(messages, k=count) if messages else [])
@@ -83,23 +80,17 @@ class Meddler:
             await channel.default_exchange.publish(message, queue)
         self.doubled += len(shuffled)
 
-    def _remember(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        self.seen += [(queue, body) for queue, body in messages if queue in (DEDUP, POST)]
-        del self.seen[:-KEPT_MAX]
-
 
 async def said_before(system: System) -> list[Hint]:
-    """Say again all that the rows show was said: work on its job, read and post each page, with all that it holds."""
+    """Say again what was said about the pages that are done with: read it, post all that it holds.
+
+    Nothing about other rows: that could make good a hint that was lost, which is for the dispatcher to do.
+    """
     rows = await system.rows(
         """SELECT p.*, j.kind, j.args, j.queue, j.started_at FROM pages p JOIN jobs j ON j.id = p.job_id
-        WHERE p.state IN ('landed', 'posted')"""
+        WHERE p.state = 'posted'"""
     )
-    hints: list[Hint] = []
-    for row in rows:
-        hints += [WorkOnJob(row.queue), DedupPage(row.id)]
-        if row.state == "posted":
-            hints.append(PostItems(row.id, [to_wire(item) for item in _items(row)]))
-    return hints
+    return [hint for row in rows for hint in (DedupPage(row.id), PostItems(row.id, list(map(to_wire, _items(row)))))]
 
 
 def _items(row: Any) -> list[Item]:
