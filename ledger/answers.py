@@ -48,7 +48,11 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An item with its head and its last observation; ``page_id`` and ``recorded_at`` are of its first sighting."""
+    """An item with its head and its last observation; ``page_id`` and ``recorded_at`` are of its first sighting.
+
+    ``story_why`` is the reason for its story: ``by`` (address, title, topic, retold, first or person), ``neighbour``,
+    the item that it was found beside, and ``score``.
+    """
 
     id: int
     provider: str
@@ -56,6 +60,7 @@ class Listed:
     recorded_at: datetime
     page_id: UUID
     story_id: int | None
+    story_why: Mapping[str, Any] | None
     head: Revision
     observed: Mapping[str, Any] | None
     observed_at: datetime | None

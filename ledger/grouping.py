@@ -20,10 +20,14 @@ JOIN_MIN = 0.16
 """Cosine of a title and a story from which the title tells that story, once the story is a long one."""
 JOIN_MORE = 0.1
 """What a story of one title asks for beyond that; one of n titles asks for the nth part."""
+SILENCE_MORE = 0.1
+SILENCE_MORE_MAX = 0.6
+"""What is asked for beyond that for each hour between a title and the story's last (or first), and at most: a day later
+the same words mostly tell of something else."""
 SMALL_TITLES = 4
 SMALL_SHARED = 2
 """A story of fewer titles must have so many terms in common with a title: one word in common is chance."""
-RETOLD_MIN = 3.4
+RETOLD_MIN = 3.8
 """Likeness of a title to one of a story's last titles from which it is the same news, whatever the story's rest."""
 RETOLD_LOOKED_AT = 4
 GROUP, GROUP_WEIGHT = "=", 0.6
@@ -33,6 +37,8 @@ MERGE_MIN = 0.30
 TERMS_MIN = 2
 """A title of one term resembles everything that holds it; only its address and its words can place it."""
 MERGE_TITLES_MIN = 2
+MERGE_SILENCE_S = 2 * 3_600
+"""Stories with a longer silence between them stay two."""
 RARE = 100
 """Stories that are taken to be there from the start, so that the first titles already have rare and common words."""
 WEIGHT_MIN = 0.1
@@ -135,9 +141,9 @@ class Memory:
     def match(self, told: Told, nearby: Sequence[int]) -> Match | None:
         """Find the story that the title tells; None for a new one."""
         title = self._unit(dict.fromkeys(told.terms, 1.0))
-        stories = [story for story in map(self.stories.__getitem__, nearby) if _is_open_to(story, told.at, told.at)]
+        stories = [story for story in map(self.stories.__getitem__, nearby) if _silence_s(story, told.at) <= WINDOW_S]
         scores = [(_cosine(title, self._unit(story.terms)), story) for story in stories if _has_enough_of(title, story)]
-        fit = [(score, story.id) for score, story in scores if score >= JOIN_MIN + JOIN_MORE / story.titles]
+        fit = [(score, story.id) for score, story in scores if score >= _asked(story, told.at)]
         samples = (
             (likeness(told.terms, terms, self.rarity), story.id, name)
             for story in ([self.stories[max(fit)[1]]] if fit else stories[:RETOLD_LOOKED_AT])
@@ -203,7 +209,7 @@ class Memory:
             min(story.titles, other.titles) >= MERGE_TITLES_MIN
             and other.id not in story.apart
             and story.id not in other.apart
-            and _is_open_to(story, other.first_at, other.last_at)
+            and max(story.first_at - other.last_at, other.first_at - story.last_at) < MERGE_SILENCE_S
             and _cosine(self._unit(story.terms), self._unit(other.terms)) >= MERGE_MIN
         )
 
@@ -288,8 +294,14 @@ def _has_enough_of(title: Iterable[str], story: Story) -> bool:
     return story.titles >= SMALL_TITLES or sum(term in story.terms for term in title) >= SMALL_SHARED
 
 
-def _is_open_to(story: Story, first_at: float, last_at: float) -> bool:
-    return story.first_at - WINDOW_S <= last_at and first_at <= story.last_at + WINDOW_S
+def _asked(story: Story, at: float) -> float:
+    """Give the cosine that the story asks of a title told at that time."""
+    silence_h = _silence_s(story, at) / 3_600
+    return JOIN_MIN + JOIN_MORE / story.titles + min(SILENCE_MORE_MAX, SILENCE_MORE * silence_h)
+
+
+def _silence_s(story: Story, at: float) -> float:
+    return max(0.0, at - story.last_at, story.first_at - at)
 
 
 def _cosine(one: Mapping[str, float], other: Mapping[str, float]) -> float:

@@ -125,7 +125,7 @@ def _stories(as_of: datetime | None) -> Select[Any]:
 
 
 _HEAD = ("fingerprint", "book", "kind", "happened_at", "title", "url", "coins", "body", "provisional", "seen_at")
-_ITEM = (items.c.id, items.c.provider, items.c.key, items.c.recorded_at, items.c.page_id, items.c.story_id)
+_ITEM = tuple(items.c[name] for name in ("id", "provider", "key", "recorded_at", "page_id", "story_id", "story_why"))
 
 
 def _heads(as_of: datetime | None) -> Select[Any]:

@@ -74,7 +74,10 @@ def pairs(train: Path, test: Path) -> dict[str, float]:
 
 def stories(path: Path) -> dict[str, float]:
     """Group the titles in the order of time; pairwise and B-cubed agreement with the labels."""
-    rows = sorted(_rows(path, STORY_FIELDS), key=lambda row: int(row["TIMESTAMP"]))
+    try:
+        rows = sorted(_rows(path, STORY_FIELDS), key=lambda row: int(row["TIMESTAMP"]))
+    except (TypeError, ValueError) as error:
+        raise UnreadableFile(f"{path}: {error}") from None
     start = time.perf_counter()
     told = group(Teller(count(1).__next__), [telling(_news(row)) for row in rows])
     seconds = time.perf_counter() - start
@@ -149,7 +152,10 @@ def _news(row: Mapping[str, str]) -> Item:
 
 
 def _pairs(path: Path) -> list[Pair]:
-    return [Pair(row["a"], row["b"], float(row["score"]) >= SAME_NEWS) for row in _rows(path, PAIR_FIELDS)]
+    try:
+        return [Pair(row["a"], row["b"], float(row["score"]) >= SAME_NEWS) for row in _rows(path, PAIR_FIELDS)]
+    except (TypeError, ValueError) as error:
+        raise UnreadableFile(f"{path}: {error}") from None
 
 
 def _rows(path: Path, fields: Sequence[str]) -> list[dict[str, str]]:

@@ -12,9 +12,9 @@ SILENT = """
     just all also live update updates video exclusive do does did during before against under between through
     across around via no yes himself herself itself own some any each every other another such only then now
     here too very up down over again ahead upon near new get gets got make makes made like vs latest breaking
-    news today el la los las un una de del al y o en que por con para se su es lo como mas sobre tras le les des
-    du et ou dans qui sur pour par avec est une au aux ce sa son der die das und oder den dem ein eine einer im
-    am zu mit von fur auf ist nach bei os um uma na nos nas em com mais dos e il gli di che per della
+    news today el la los las un una de del al y o en que por para se su es lo como mas sobre tras le les des
+    du et ou dans qui sur pour par avec est une au aux ce sa der das und oder den dem ein eine einer im
+    am zu mit von fur auf ist nach bei os um uma na nos nas em com mais dos e il gli di che della
 """
 """Words that every headline may have."""
 
@@ -66,7 +66,7 @@ ALIKE = """
     climbs jump jumps higher surge surges surged soar soars soared advance advances increase increases increased
     hike hikes boost boosts raise raises raised rally rallies rallied jumped climbed pump pumps | fall falls
     fell falling drop drops dropped decline declines declined lower slide slides slip slips plunge plunges
-    plunged tumble tumbles decrease sink sinks dip dips losses crashes slump slumps plummet plummets | announce
+    plunged tumble tumbles decrease sink sinks dip dips losses slump slumps plummet plummets | announce
     announces announced unveil unveils unveiled reveal reveals revealed declare declares declared announcement |
     launch introduce introduces launches launched debut debuts | say says said tell tells told claim claims
     claimed report reports reported reportedly statement | hit hits struck strike strikes batter batters slam
@@ -74,7 +74,7 @@ ALIKE = """
     spotted | free frees freed release releases released releasing | jail jailed prison imprisoned jails |
     sentence sentenced sentences | trial court courts tribunal hearing | judge judges justice justices | law
     bill act legislation laws | start starts started begin begins began open opens opening underway kick onset |
-    end ends ended stop stops stopped halt halts finish finishes ending | crash crashed crashing collision
+    end ends ended stop stops stopped halt halts finish finishes ending | crash crashes crashed crashing collision
     collide collides colliding collided accident wreck mishap | storm hurricane typhoon cyclone | quake
     earthquake tremor | kid kids child children | woman women female | man men male | blaze fire fires wildfire
     | plane aircraft jet airplane planes airliner flight jets jetliner | ship boat ferry vessel | big large huge

@@ -32,7 +32,12 @@ _KNOWN = {
     **{word: str(n) for n, word in enumerate(lexicon.ORDINALS.split(), 1)},
 }
 _PHRASES = tuple((re.compile(pattern), plain) for pattern, plain in lexicon.PHRASES)
-_WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
+_UNSPACED = (
+    "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # Han and kana are written without spaces: pairs of signs are words
+)
+_WORD = re.compile(
+    rf"\d+(?:\.\d+)?|[{_UNSPACED}](?=([{_UNSPACED}]))|(?<![{_UNSPACED}])[{_UNSPACED}]|[^\W\d_{_UNSPACED}]+"
+)
 _APOSTROPHES = re.compile(r"(?:'s|(?<=s)')(?!\w)|(?<=\w)'(?=\w)", re.IGNORECASE)
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _VOWEL = re.compile("[aeiouy]")
@@ -53,7 +58,7 @@ def _words(title: str) -> list[str]:
     text = _THOUSANDS.sub("", _APOSTROPHES.sub("", _plain(title)))
     for pattern, plain in _PHRASES:
         text = pattern.sub(plain, text)
-    return _WORD.findall(text.casefold())
+    return [found[0] + (found[1] or "") for found in _WORD.finditer(text.casefold())]
 
 
 def _plain(title: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -25,7 +26,7 @@ def evaluate() -> None:
 @_json
 def urls(file: Path, only_json: bool) -> None:
     """Join addresses: FILE has columns a, b, same (1 or 0)."""
-    _tell("Addresses", evaluation.urls(file), only_json)
+    _tell("Addresses", lambda: evaluation.urls(file), only_json)
 
 
 @evaluate.command()
@@ -34,7 +35,7 @@ def urls(file: Path, only_json: bool) -> None:
 @_json
 def pairs(train: Path, test: Path, only_json: bool) -> None:
     """Call pairs of headlines the same news: files have columns a, b, score (0 to 5; the same from 4)."""
-    _tell("Pairs of headlines", evaluation.pairs(train, test), only_json)
+    _tell("Pairs of headlines", lambda: evaluation.pairs(train, test), only_json)
 
 
 @evaluate.command()
@@ -42,10 +43,14 @@ def pairs(train: Path, test: Path, only_json: bool) -> None:
 @_json
 def stories(file: Path, only_json: bool) -> None:
     """Group titles into stories, in the order of time: FILE has columns ID, TITLE, URL, STORY, TIMESTAMP."""
-    _tell("Stories", evaluation.stories(file), only_json)
+    _tell("Stories", lambda: evaluation.stories(file), only_json)
 
 
-def _tell(title: str, found: dict[str, float], only_json: bool) -> None:
+def _tell(title: str, measure: Callable[[], dict[str, float]], only_json: bool) -> None:
+    try:
+        found = measure()
+    except evaluation.UnreadableFile as error:
+        raise click.ClickException(str(error)) from None
     if not only_json:
         table = Table("measure", "value", title=title)
         for name, value in found.items():

@@ -175,7 +175,7 @@ def _show_item(found: Detailed) -> None:
             ("coins", " ".join(head.coins)),
             ("happened", when(head.happened_at)),
             ("recorded", when(item.recorded_at)),
-            ("story", item.story_id),
+            ("story", item.story_id and f"{item.story_id} {_because(item)}"),
             ("provisional", "yes" if head.provisional else None),
             ("body", json.dumps(dict(head.body), ensure_ascii=False)),
         ]
@@ -196,7 +196,7 @@ def _show_item(found: Detailed) -> None:
 
 @click.group(cls=Listing)
 def stories() -> None:
-    """The same news told in several places: list (the default), show.
+    """The same news told in several places: list (the default), show, merge, split.
 
     \b
     Example: sluice stories list --limit 20
@@ -251,12 +251,18 @@ def show_story(story: int, as_of: datetime | None, as_json: bool) -> None:
         return
     show_pairs([("story", found.id), ("title", found.title), ("appeared", when(found.created_at))])
     show_table(
-        ("item", "happened", "provider", "title", "url"),
+        ("item", "happened", "provider", "title", "url", "because of"),
         (
-            (one.id, when(one.head.happened_at), one.provider, plain(one.head.title, 80), one.head.url)
+            (one.id, when(one.head.happened_at), one.provider, plain(one.head.title, 80), one.head.url, _because(one))
             for one in tellings
         ),
     )
+
+
+def _because(item: Listed) -> str:
+    why = item.story_why or {}
+    score = f"{why['score']:.2f}" if "score" in why else ""
+    return " ".join(part for part in (why.get("by", ""), score, why.get("neighbour", "")) if part)
 
 
 def place_text(at: Place) -> str:
@@ -277,4 +283,4 @@ def place(text: str | None) -> Place | None:
         raise click.BadParameter("--after is what the list before named at its end") from None
 
 
-COMMANDS = (items, stories)
+COMMANDS = (items,)
