@@ -30,7 +30,7 @@ MODULES = MappingProxyType(
         "sandbox": "sandbox",
         "serve": "processes",
         "statement": "books",
-        "stories": "items",
+        "stories": "stories",
         "streams": "streams",
         "up": "up",
         "verify": "books",

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress as Bar
 from rich.table import Table
 
@@ -75,9 +76,23 @@ def _tell(account: dict[str, Any], console: Console) -> None:
     console.print(table)
     known = " Nothing was new: this ledger has seen it all before (--fresh begins anew)." if not account["new"] else ""
     console.print(f"The ledger holds {account['items']} items; this took {account['seconds']} s.{known}")
+    _tell_stories(account, console)
     _tell_books(account, console)
     for line in account["trouble"]:
         console.print(f"[bold]not done:[/] {line}", highlight=False)
+
+
+def _tell_stories(account: dict[str, Any], console: Console) -> None:
+    several = account["shared_stories"]
+    console.print(f"Of {account['stories']} stories, {several} are told by more than one provider.")
+    for example in account["examples"]:
+        table = Table("provider", "title", "because of", box=SIMPLE_HEAD, title_justify="left")
+        table.title = f"Story {example['story']}"
+        for told in example["tellings"]:
+            why = told["why"] or {}
+            score = f" {why['score']:.2f}" if "score" in why else ""
+            table.add_row(told["provider"], escape(told["title"]), f"{why.get('by', '')}{score}")
+        console.print(table)
 
 
 def _tell_books(account: dict[str, Any], console: Console) -> None:
