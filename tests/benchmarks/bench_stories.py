@@ -14,11 +14,12 @@ import random
 import sys
 import tempfile
 import time
-import tracemalloc
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count, islice
 from pathlib import Path
+
+import psutil
 
 from ledger import migrate
 from ledger.engine import open_ledger
@@ -64,19 +65,15 @@ def in_memory(items: Sequence[Item], teller: Teller) -> float:
 
 def rule(sizes: Sequence[int], titles: int, seed: int) -> Iterator[str]:
     """Measure the rule alone at each size."""
-    stream, told = news(seed), 0
-    tracemalloc.start()
-    teller = Teller(count(1).__next__)
-    rates = []
+    process, stream, told = psutil.Process(), news(seed), 0
+    teller, rates, before = Teller(count(1).__next__), [], process.memory_info().rss
     for size in sizes:
-        in_memory(list(islice(stream, size - told)), teller)
-        held = tracemalloc.get_traced_memory()[0] / 2**20
-        tracemalloc.stop()  # it would slow what is measured
+        for _ in range(told, size, PAGE):
+            in_memory(list(islice(stream, PAGE)), teller)
+        held = (process.memory_info().rss - before) / 2**20
         rates.append(in_memory(list(islice(stream, titles)), teller))
         told = size + titles
         yield f"memory, window {size:7,}: {rates[-1]:8,.0f} titles/s a core, {_size(teller.memory)}, {held:,.0f} MiB"
-        tracemalloc.start()
-    tracemalloc.stop()
     yield f"memory, cost at {sizes[-1]:,} against {sizes[0]:,}: {rates[0] / rates[-1]:.2f}"
 
 

@@ -1,0 +1,107 @@
+"""The rule by which titles tell stories, in memory: what joins, what stays apart, and that its memory stays small."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+import pytest
+
+from ledger import grouping
+from ledger.grouping import Memory, Told
+from workers.titles import terms
+
+HOUR_S = 3_600.0
+
+
+def tell(memory: Memory, *titles: tuple[str, float]) -> list[int]:
+    """Tell titles at these hours, each joining what it matches; give their stories."""
+    numbers, stories = count(len(memory.stories) + 1), []
+    for n, (title, hour) in enumerate(titles):
+        told = Told(f"item {n}", terms(title), hour * HOUR_S)
+        nearby = memory.nearby(told.terms)
+        match = memory.match(told, nearby)
+        story = match.story if match else next(numbers)
+        memory.add(told, story)
+        for gone, kept in memory.merges(story, nearby):
+            stories = [kept if one == gone else one for one in stories]
+            story = kept if story == gone else story
+        stories.append(story)
+    return stories
+
+
+def together(*titles: tuple[str, float]) -> bool:
+    """Do they all tell one story?"""
+    return len(set(tell(Memory(), *titles))) == 1
+
+
+def test_other_words_for_the_same_news_tell_one_story() -> None:
+    assert together(("Wormhole loses 40 million dollars in bridge hack", 0), ("Bridge exploit drains Wormhole", 1))
+
+
+def test_one_word_in_common_is_chance() -> None:
+    assert not together(("Solana upgrade goes live", 0), ("Solana phone ships to first buyers", 0.1))
+
+
+def test_after_a_silence_the_same_words_must_say_more() -> None:
+    first, second = "Quillhaven wins licence in Norway", "Norway: Quillhaven to offer custody with its licence"
+    assert together((first, 0), (second, 1))
+    assert not together((first, 0), (second, 9))
+
+
+def test_a_story_is_closed_to_what_happened_days_before_or_after() -> None:
+    title = "Quillhaven wins licence in Norway"
+    assert together((title, 0), (title, 20))
+    assert not together((title, 0), (title, 80))
+    assert not together((title, 80), (title, 0))
+
+
+def test_the_neighbour_is_the_title_that_says_most_of_it() -> None:
+    memory = Memory()
+    tell(memory, ("Quillhaven wins licence in Norway", 0), ("Norway regulator on Quillhaven licence: a first", 0.1))
+    told = Told("new", terms("Quillhaven wins Norway licence"), HOUR_S)
+    match = memory.match(told, memory.nearby(told.terms))
+    assert match is not None
+    assert match.neighbour == "item 0"
+
+
+def test_stories_that_a_person_parted_are_not_merged_for_being_alike() -> None:
+    for parted in (False, True):
+        memory = Memory()
+        words = [("Quillhaven wins licence in Norway", story) for story in (1, 2, 1, 2)]
+        for n, (title, story) in enumerate(words):
+            memory.add(Told(str(n), terms(title), 0.0), story)
+        if parted:
+            memory.part(1, 2)
+        assert list(memory.merges(1, [2])) == ([] if parted else [(2, 1)])
+
+
+def invented(rng: random.Random, many: int) -> Sequence[Told]:
+    """Invent titles of which some resemble one another."""
+    words = [f"w{n:x}".translate(str.maketrans("0123456789", "ghijklmnop")) for n in range(300)]
+    return [Told(str(n), tuple(rng.sample(words[: rng.choice([30, 300])], 6)), n * 60.0) for n in range(many)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_remembered_agrees_with_itself_and_stays_small(monkeypatch: Any, seed: int) -> None:
+    for name, value in {"WINDOW_TITLES": 80, "STORY_TERMS": 10, "RECENT": 5}.items():
+        monkeypatch.setattr(grouping, name, value)
+    memory, numbers = Memory(), count(1)
+    for told in invented(random.Random(seed), 600):
+        nearby = memory.nearby(told.terms)
+        match = memory.match(told, nearby)
+        story = match.story if match else next(numbers)
+        memory.add(told, story)
+        list(memory.merges(story, nearby))
+        assert memory.open == len(memory.stories) <= 80
+    telling: dict[str, set[int]] = {}
+    for kept in memory.stories.values():
+        assert len(kept.terms) <= 20
+        for term in kept.terms:
+            telling.setdefault(term, set()).add(kept.id)
+    for term, known in memory.terms.items():
+        assert known.stories == len(telling.get(term, ()))
+        assert len(known.recent) == len(set(known.recent)) <= 5
+        assert set(known.recent) <= telling.get(term, set())
