@@ -18,7 +18,8 @@ HOUR_S = 3_600.0
 
 def tell(memory: Memory, *titles: tuple[str, float]) -> list[int]:
     """Tell titles at these hours, each joining what it matches; give their stories."""
-    numbers, stories = count(len(memory.stories) + 1), []
+    stories: list[int] = []
+    numbers = count(len(memory.stories) + 1)
     for n, (title, hour) in enumerate(titles):
         told = Told(f"item {n}", terms(title), hour * HOUR_S)
         nearby = memory.nearby(told.terms)
