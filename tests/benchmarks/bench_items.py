@@ -1,11 +1,11 @@
 """Items per second from landed pages to posted rows, against COPY of the same rows and against a commit for each row.
 
-    python -m tests.benchmarks.bench_items [--items 20000] [--repeats 3] [--json]
+    python -m tests.benchmarks.bench_items [--items 10000] [--repeats 3] [--json]
 
 Ours: one worker process takes the pages off RabbitMQ, reads them, asks what is known, sends what is new through
-RabbitMQ once more and posts it (item, revision, observation, story, page and job), from the first hint published to the
-last page posted.  COPY writes the same items, revisions and observations and does nothing else.  The Celery task
-inserts the row of one item and commits.
+RabbitMQ once more and posts it (item, revision, observation, page and job; news also their story, by comparing titles),
+from the first hint published to the last page posted.  COPY writes the same items, revisions and observations and does
+nothing else.  The Celery task inserts the row of one item and commits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ledger.model import Item
 from ops.bootstrap import server
 from tests.benchmarks.bench_posting import ROWS, Ways
 from tests.benchmarks.bench_posting import opened as copying
-from tests.benchmarks.landed import bodies, items, land
+from tests.benchmarks.landed import NEWS, SWAPS, Kind, bodies, items, land
 from tests.benchmarks.pairs import Line, Way, interleaved, parser, show
 from tests.benchmarks.peers.run import drained, installed
 from tests.benchmarks.system import System, opened, until, until_consumed
@@ -35,11 +35,11 @@ _seeds = count(1)
 NO_PAGE = UUID(int=0)
 
 
-async def ours(system: System, rows: int, total: int) -> float:
+async def ours(system: System, kind: Kind, rows: int, total: int) -> float:
     """Let a worker that is ready read and post pages of so many rows."""
     await system.empty()
-    pages = list(bodies(max(1, total // rows), rows, seed=next(_seeds)))
-    hints = [DedupPage(page) for page in await land(system, pages)]
+    pages = list(bodies(kind, max(1, total // rows), rows, seed=next(_seeds)))
+    hints = [DedupPage(page) for page in await land(system, kind, pages)]
     async with system.worker():
         await until_consumed(system.broker_url, DEDUP)
         began = time.perf_counter()
@@ -56,11 +56,11 @@ async def _posted(system: System) -> bool:
     return not left.some
 
 
-async def copied(system: System, ways: Ways, rows: int, total: int) -> float:
+async def copied(system: System, ways: Ways, kind: Kind, rows: int, total: int) -> float:
     """COPY the items of the same kind of pages, a commit for each page."""
     await system.empty()
     await ways.straight.execute("TRUNCATE straight.items, straight.revisions, straight.observations CASCADE")
-    parsed = items(list(bodies(max(1, total // rows), rows, seed=next(_seeds))))
+    parsed = items(kind, list(bodies(kind, max(1, total // rows), rows, seed=next(_seeds))))
     began = time.perf_counter()
     await ways.copied(rows=rows)(parsed)
     return len(parsed) / (time.perf_counter() - began)
@@ -69,7 +69,7 @@ async def copied(system: System, ways: Ways, rows: int, total: int) -> float:
 async def one_by_one(system: System, ways: Ways, total: int) -> float:
     """Give each item to a Celery task."""
     await ways.straight.execute("TRUNCATE straight.items, straight.revisions, straight.observations CASCADE")
-    parsed, file = items(list(bodies(1, total, seed=next(_seeds)))), system.var / "rows.jsonl"
+    parsed, file = items(SWAPS, list(bodies(SWAPS, 1, total, seed=next(_seeds)))), system.var / "rows.jsonl"
     await asyncio.to_thread(_write, file, parsed, ways)
     marks = ", ".join(["%s"] * len(ROWS[_ITEM](0, parsed[0], NO_PAGE)))
     variables = {
@@ -89,29 +89,32 @@ async def measure(total: int, singles: int, repeats: int) -> list[Line]:
     """Run all ways in turns."""
     async with opened() as system, copying(server(system.settings.database_url)) as ways:
         plan: dict[str, Way] = {
-            "bulk": lambda: ours(system, BULK, total),
-            "copy bulk": lambda: copied(system, ways, BULK, total),
-            "small": lambda: ours(system, SMALL, total // 2),
-            "copy small": lambda: copied(system, ways, SMALL, total // 2),
+            "bulk": lambda: ours(system, SWAPS, BULK, total),
+            "copy bulk": lambda: copied(system, ways, SWAPS, BULK, total),
+            "small": lambda: ours(system, SWAPS, SMALL, total // 2),
+            "copy small": lambda: copied(system, ways, SWAPS, SMALL, total // 2),
+            "news": lambda: ours(system, NEWS, SMALL, total // 4),
+            "copy news": lambda: copied(system, ways, NEWS, SMALL, total // 4),
         }
         if installed("celery"):
             plan["celery"] = lambda: one_by_one(system, ways, singles)
         told = await interleaved(plan, repeats)
     lines = [
-        Line(f"items posted, {BULK} a page", "items/s", "COPY", told["bulk"], told["copy bulk"], 0.5),
-        Line(f"items posted, {SMALL} a page", "items/s", "COPY", told["small"], told["copy small"], 0.25),
+        Line(f"swaps posted, {BULK} a page", "items/s", "COPY", told["bulk"], told["copy bulk"], 0.5),
+        Line(f"swaps posted, {SMALL} a page", "items/s", "COPY", told["small"], told["copy small"], 0.25),
+        Line(f"news posted and grouped, {SMALL} a page", "items/s", "COPY", told["news"], told["copy news"], 0.25),
     ]
     if "celery" in told:
         peer = "celery, row by row"
-        lines.append(Line(f"items posted, {SMALL} a page", "items/s", peer, told["small"], told["celery"], 10))
+        lines.append(Line(f"swaps posted, {SMALL} a page", "items/s", peer, told["small"], told["celery"], 10))
     return lines
 
 
 def main() -> None:
     """Read the command line."""
     made = parser(__doc__, repeats=3)
-    made.add_argument("--items", type=int, default=20_000, help="items of a bulk round; half as many in small pages")
-    made.add_argument("--singles", type=int, default=2000, help="items of the row-by-row round")
+    made.add_argument("--items", type=int, default=10_000, help="items of a bulk round; half as many in small pages")
+    made.add_argument("--singles", type=int, default=1000, help="items of the row-by-row round")
     args = made.parse_args()
     show(measure(args.items, args.singles, args.repeats), as_json=args.json)
 

@@ -1,6 +1,6 @@
 """No-op jobs per second through the whole path, against no-op tasks of other queues on the same RabbitMQ.
 
-    python -m tests.benchmarks.bench_jobs [--jobs 5000] [--repeats 3] [--json]
+    python -m tests.benchmarks.bench_jobs [--jobs 3000] [--repeats 3] [--json]
 
 Ours is durable: a row is written, its hint published, the row claimed and ended by its worker.  The others run a task
 that does nothing.  One worker process each; publishers wait for RabbitMQ's confirmation.
@@ -79,7 +79,7 @@ _TOOK = """SELECT count(*) AS n, extract(epoch FROM max(finished_at) - min(start
 def main() -> None:
     """Read the command line."""
     made = parser(__doc__, repeats=3)
-    made.add_argument("--jobs", type=int, default=5000)
+    made.add_argument("--jobs", type=int, default=3000)
     made.add_argument("--threads", type=int, default=64, help="messages in hand of our worker")
     made.add_argument("--peers", nargs="*", default=PEERS, choices=PEERS)
     args = made.parse_args()

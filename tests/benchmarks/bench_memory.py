@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from broker.messages import DEDUP, DedupPage
-from tests.benchmarks.landed import bodies, land
+from tests.benchmarks.landed import SWAPS, bodies, land
 from tests.benchmarks.pairs import Line, parser, show
 from tests.benchmarks.system import System, memory_mb, opened, until, until_consumed
 
@@ -31,7 +31,7 @@ async def watched(system: System, pages: int, rows: int) -> list[tuple[int, floa
     async with system.worker() as process:
         await until_consumed(system.broker_url, DEDUP)
         for seed in range(10):  # landed in ten parts, so that this process does not hold all of them
-            part = await land(system, list(bodies(pages // 10, rows, seed=seed + 1)))
+            part = await land(system, SWAPS, list(bodies(SWAPS, pages // 10, rows, seed=seed + 1)))
             await system.producer.send([DedupPage(page) for page in part])
         await until(at_mark, "the pages to be posted", every_s=0.1)
     return seen
