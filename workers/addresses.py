@@ -78,6 +78,7 @@ _PLACE = re.compile(r"(?:(.*)@)?(\[[\da-f:.]+\]|[^\s:@\[\]%]*)(?::(\d{0,5}))?", 
 _HOST = re.compile(r"\[[\da-f:.]+\]|[a-z\d_.-]+", re.A)
 _BREAKS = re.compile("[\t\n\r\0]")
 _AMPERSANDS = re.compile("&(?:amp;)+")
+_PREFIXES = re.compile("^(?:amp;)+")  # what &amp; leaves where one of its letters was an escape
 _STRAY = re.compile("%(?![0-9A-Fa-f]{2})")
 _ESCAPES = re.compile("%([0-9A-Fa-f]{2})")
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -174,7 +175,7 @@ def _without_look(steps: list[str]) -> list[str]:
 def _query(query: str) -> str:
     if not query:
         return ""
-    parts = (_escaped(part).rstrip("=") for part in query.split("&"))
+    parts = (_PREFIXES.sub("", _escaped(part)).rstrip("=") for part in query.split("&"))
     kept = sorted(part for part in parts if part and not _says_nothing(part))
     return "?" + "&".join(kept) if kept else ""
 
@@ -198,7 +199,7 @@ def _fragment(fragment: str) -> str:
 def _escaped(text: str) -> str:
     """Write each character in its one form: escapes in upper case, and only where an address needs them."""
     if "%" in text:
-        text = _ESCAPES.sub(_escape, _STRAY.sub("%25", text))
+        text = _AMPERSANDS.sub("&", _ESCAPES.sub(_escape, _STRAY.sub("%25", text)))
     if _FOREIGN.search(text):
         text = _FOREIGN.sub(lambda found: _quoted(found[0]), text)
     return text

@@ -147,9 +147,13 @@ def test_streams_are_added_run_read_again_paused_and_removed(up: Shell) -> None:
     words = ("--provider", "nansen", "--dataset", "smart-money/netflow", "--param", 'chains=["ethereum"]')
     assert "'whenever'" in up.fails("streams", "add", name, *words, "--cron", "whenever")
     assert up.one("streams", "add", name, *words, "--every", "1d", "--overlap", "2h")["interval_s"] == 86400
-    up.run("jobs", "watch")  # it is due at once
-    (stream,) = [one for one in up.lines("streams") if one["name"] == name]
-    assert stream["last_job"]["state"] == "succeeded"
+
+    def stream() -> Any:
+        return next(one for one in up.lines("streams") if one["name"] == name)
+
+    assert wait_for(lambda: stream()["last_job"] is not None, within_s=PATIENCE_S), "it is due at once"
+    up.run("jobs", "watch")
+    assert stream()["last_job"]["state"] == "succeeded"
     assert up.one("streams", "run", name, "--wait")["state"] == "succeeded"
     assert "0 new" in up.run("streams", "reparse", name, "--wait")
     assert {(one["state"], one["calls"], one["cost"]) for one in up.lines("jobs", "--kind", "reparse")} == {

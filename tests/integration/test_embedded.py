@@ -27,9 +27,10 @@ from ops.embedded.server import has_ended, wait_for
 from ops.embedded.state import State
 
 OWNER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from ops.embedded import Stack
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is started deaf to it
 with Stack(Path(sys.argv[1]), durable=False):
     print("ready", flush=True)
     time.sleep(600)
