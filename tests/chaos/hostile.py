@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -46,6 +46,7 @@ MAY_COME = ("kill a worker", "kill a worker that is asking", "delete all queues"
             "flush redis", "deliver twice", "deliver old messages", "other weather", "kill the dispatcher",
             "kill a worker while rabbitmq is down")  # fmt: skip
 EXTRAS = 4
+STORMS = ("429", "500", "503", "408", "truncated", "cut")
 BOOT_S = 60.0
 WRITTEN_S = 8.0
 STALE_S = 4.0  # without progress for so long, the next blow falls anyway
@@ -70,6 +71,7 @@ class Chaos:
     kills: int = 0
     doubled: int = 0
     hits: Counter[str] = field(default_factory=Counter)
+    struck: Counter[str] = field(default_factory=Counter)
     done: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -79,11 +81,11 @@ class Chaos:
         moments = sorted(self.rng.uniform(0.0, 0.95) for _ in kinds)
         self.plan = [Blow(kind, at) for kind, at in zip(kinds, moments, strict=True)]
 
-    def weather(self) -> list[str]:
+    def weather(self, struck: Collection[str] = ()) -> list[str]:
         """Choose the faults of the providers: each kind somewhere, two at each, so that work still gets on."""
         any_of = self.rng.randint
-        kinds = self.rng.sample(("429", "500", "503", "truncated", "cut", "408"), k=6)
-        places = [(name, period) for period in (5, 7) for name in self.rng.sample(PROVIDERS, k=3)]
+        kinds = sorted(self.rng.sample(STORMS, k=6), key=lambda kind: kind in struck)  # first what has not come yet
+        places = [(name, period) for period in (4, 7) for name in self.rng.sample(PROVIDERS, k=3)]
         return [
             *(f"{name}:{kind}=every {period}" for kind, (name, period) in zip(kinds, places, strict=True)),
             f"429=every 17,retry_after={any_of(0, 1)}",
@@ -139,7 +141,7 @@ class Hand:
                 count, said = rng.randint(20, 60), await said_before(self.system)
                 await insist(lambda: self.meddler.replay(said, count))
             case _:
-                await self.system.faults(self.chaos.weather())
+                await self.system.faults(self.chaos.weather(self.system.witness.struck()))
 
     async def _kill_some(self, who: str) -> None:
         match who:
@@ -193,7 +195,7 @@ class Hand:
         await self._anyone()
         await system.faults(["slow=1,ms=700"])
         await until(found, within_s=MOMENT_S)
-        await system.faults(self.chaos.weather())
+        await system.faults(self.chaos.weather(system.witness.struck()))
         asking = [name for name, child in system.living.items() if system.witness.is_asking(child.name)]
         return asking[0] if asking else await self._anyone()
 

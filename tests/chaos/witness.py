@@ -49,6 +49,13 @@ class Witness:
         """Count the whole answers of each request."""
         return Counter(call.what for call in self.calls if call.good)
 
+    def struck(self) -> Counter[str]:
+        """Count the faults that struck, by kind."""
+        counted: Counter[str] = Counter()
+        for one in self.report().get("faults", {}).values():
+            counted.update(one)
+        return counted
+
     @web.middleware
     async def watch(self, request: web.Request, handler: Answerer) -> web.StreamResponse:
         """Write the call down, before and after."""
