@@ -31,13 +31,15 @@ PAGES = "cryptopanic/v1_2025-03"
 
 
 class RecordedPosts(CryptoPanicDoor):
-    """The recorded pages of CryptoPanic as pages 1, 2, 3, ... of one list, newest first."""
+    """The recorded pages of CryptoPanic as pages 1, 2, 3, ... of one list, in the order of their recording."""
 
     def __init__(self, folder: Path) -> None:
-        files = sorted(listed(folder / PAGES, "page_*.json"), key=_newest, reverse=True)
+        files = sorted(listed(folder / PAGES, "page_*.json"), key=_newest)
         self._pages = [exact(path)["results"] for path in files]
         self.rows = [row for path in files for row in valued(path)["results"]]
-        self.at = max(datetime.fromisoformat(row["published_at"]) for row in self.rows)
+        # No headers were recorded: a page is as old as its newest post, so that votes that moved have their own time.
+        self._times = [datetime.fromisoformat(_newest(path)) for path in files]
+        self.at = max(self._times)
 
     def route(self, ask: Ask) -> Answer | None:
         """Only v1 was recorded."""
@@ -53,7 +55,7 @@ class RecordedPosts(CryptoPanicDoor):
             "results": list(self._pages[page - 1]) if page <= last else [],
         }
         answer = answered(ask, payload, page)
-        answer.at = self.at
+        answer.at = self._times[page - 1] if page <= last else self.at
         return answer
 
 
