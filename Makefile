@@ -29,7 +29,7 @@ test: setup-dev ## Run every test, unit tests first (installs RabbitMQ where it 
 
 chaos: setup-dev ## Ten seeds of chaos (ARGS='--chaos-seed 7 --chaos-rounds 1' runs one of them again)
 	@$(BIN)/python -m ops.embedded.install
-	$(BIN)/python -m pytest tests/chaos -s --chaos-rounds 10 $(ARGS)
+	$(BIN)/python -m pytest tests/chaos -s --chaos-seed 1 --chaos-rounds 10 --chaos-extras 4 $(ARGS)
 
 check: lint types test ## What CI runs: format, lint, types, import rules, every test
 

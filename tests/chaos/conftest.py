@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-SEED = 1  # what the test command runs
+SEED = 10  # what the test command runs, without extras: a quick one
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -12,6 +12,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("chaos")
     group.addoption("--chaos-seed", type=int, default=SEED, help="seed of the first chaos run")
     group.addoption("--chaos-rounds", type=int, default=1, help="how many chaos runs, each with the next seed")
+    group.addoption("--chaos-extras", type=int, default=0, help="blows beyond those that every run has")
+
+
+@pytest.fixture
+def chaos_extras(request: pytest.FixtureRequest) -> int:
+    """How many blows a run has beyond those that every run has."""
+    return int(request.config.getoption("chaos_extras", 0))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -45,7 +45,6 @@ EVERY_RUN = (
 MAY_COME = ("kill a worker", "kill a worker that is asking", "delete all queues", "crash postgres", "crash redis",
             "flush redis", "deliver twice", "deliver old messages", "other weather", "kill the dispatcher",
             "kill a worker while rabbitmq is down")  # fmt: skip
-EXTRAS = 4
 STORMS = ("429", "500", "503", "408", "truncated", "cut")
 BOOT_S = 60.0
 WRITTEN_S = 8.0
@@ -66,6 +65,7 @@ class Chaos:
     """A seed, the plan that follows from it, and what it has done so far."""
 
     seed: int
+    extras: int
     rng: Random = field(init=False)
     plan: Sequence[Blow] = field(init=False)
     kills: int = 0
@@ -76,7 +76,7 @@ class Chaos:
 
     def __post_init__(self) -> None:
         self.rng = Random(self.seed)
-        kinds = [*EVERY_RUN, *self.rng.choices(MAY_COME, k=EXTRAS)]
+        kinds = [*EVERY_RUN, *self.rng.choices(MAY_COME, k=self.extras)]
         self.rng.shuffle(kinds)
         moments = sorted(self.rng.uniform(0.0, 0.95) for _ in kinds)
         self.plan = [Blow(kind, at) for kind, at in zip(kinds, moments, strict=True)]

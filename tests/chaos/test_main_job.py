@@ -39,9 +39,9 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 
 @pytest.mark.timeout(ALL_WITHIN_S + 60)  # the limits within are nearer, and tell what stands still
-async def test_nothing_is_lost_doubled_or_paid_for_twice(chaos_seed: int, stack: Stack) -> None:
+async def test_nothing_is_lost_doubled_or_paid_for_twice(chaos_seed: int, chaos_extras: int, stack: Stack) -> None:
     print(f"\nchaos seed {chaos_seed}", flush=True)  # noqa: T201
-    chaos, began = Chaos(chaos_seed), time.monotonic()
+    chaos, began = Chaos(chaos_seed, chaos_extras), time.monotonic()
     world = SandboxConfig(seed=chaos_seed, size=SIZE, now=NOW)
     for server in stack.servers:
         server.start()  # where a run before this one ended in the middle of a blow
