@@ -1,0 +1,59 @@
+"""What a handler is given: who asks, and the stores, in transactions that see only what the asker may see."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from broker.producer import Producer
+from gateway.principal import Principal
+from ledger.tenancy import acting_for
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the gateway works with, opened and closed by ``ops``.
+
+    ``redis`` is redis-py's asyncio client, for everything but the rate limit, which has a client of its own.
+    """
+
+    database: AsyncEngine
+    producer: Producer
+    redis: Any
+    now: Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request whose asker is known and whose quota was charged."""
+
+    request: web.Request
+    parts: Parts
+    asker: Principal | None
+    request_id: str
+    address: str
+
+    @property
+    def principal(self) -> Principal:
+        """The asker of a route that needs one."""
+        assert self.asker is not None, "this route is open to everybody"
+        return self.asker
+
+    @asynccontextmanager
+    async def rows(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction as the asker: row-level security shows and takes only the asker's rows."""
+        async with self.parts.database.begin() as conn, acting_for(conn, self.principal.user):
+            yield conn
+
+    @asynccontextmanager
+    async def works(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction over what belongs to nobody (streams, providers, queues) or to all: administrators only."""
+        assert self.principal.is_admin, "the route's scope lets administrators in only"
+        async with self.parts.database.begin() as conn:
+            yield conn

@@ -1,0 +1,36 @@
+"""Who asks, once a token or an API key was verified."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["user", "admin", "service"]
+
+USER_SCOPES = frozenset({"jobs:read", "jobs:write", "items:read", "ledger:read", "ledger:write", "account:write"})
+ADMIN_SCOPES = USER_SCOPES | {"admin:read", "admin:write"}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A verified asker.
+
+    ``user`` is the id (UUID text) that owns jobs and books.  ``credential`` is what revocation names: a
+    token's ``jti`` or an API key's public id.  ``session`` is the refresh family, None for API keys.
+    """
+
+    user: str
+    role: Role
+    scopes: frozenset[str]
+    credential: str
+    session: str | None = None
+
+    @property
+    def quota(self) -> str:
+        """Whose rate limit is charged: a person's tokens share one, every API key has its own."""
+        return f"user:{self.user}" if self.session else f"key:{self.credential}"
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the administrator's multiple of the rate limit holds."""
+        return self.role == "admin"

@@ -1,0 +1,124 @@
+"""The table of routes, typed: what a handler's signature says is what is decoded, checked, answered and documented.
+
+    routes = Routes("jobs")
+
+    @routes.get("/jobs/{job}", needs="jobs:read")
+    async def get_job(call: Call, path: JobPath) -> JobAnswer:
+        '''One job: state, progress, counts, last error.'''
+
+``path``, ``query`` and ``body`` are msgspec Structs (or, for ``body``, any type msgspec decodes); unknown fields are
+refused.  The first line of the docstring is the summary in OpenAPI, the rest its description.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, get_type_hints
+
+PLACES = ("path", "query", "body")
+Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that needs its own status or headers; ``value`` is encoded like any other."""
+
+    value: Any
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route.  ``needs`` is a scope, or None for everybody; ``answer`` is the handler's return type.
+
+    ``idempotent`` routes take (and with ``key_required`` demand) an Idempotency-Key; ``problems`` are the codes beyond
+    those that every route can answer with.
+    """
+
+    method: str
+    path: str
+    tag: str
+    needs: str | None
+    handler: Callable[..., Awaitable[Any]]
+    status: int
+    inputs: Mapping[str, Any]
+    answer: Any
+    idempotent: bool = False
+    problems: tuple[str, ...] = ()
+    media_type: str = "application/json"
+
+    @property
+    def summary(self) -> str:
+        """The first line of the handler's docstring."""
+        return (inspect.getdoc(self.handler) or "").partition("\n")[0].rstrip(".")
+
+    @property
+    def description(self) -> str:
+        """The rest of it."""
+        return (inspect.getdoc(self.handler) or "").partition("\n")[2].strip()
+
+
+class Routes:
+    """The routes of one area, in the order they were written."""
+
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
+        self._routes: list[Route] = []
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._routes)
+
+    def get(self, path: str, *, needs: str | None, **more: Any) -> Callable[[Handler], Handler]:
+        """Add a question."""
+        return self._add("GET", path, needs=needs, **more)
+
+    def post(self, path: str, *, needs: str | None, status: int = 200, **more: Any) -> Callable[[Handler], Handler]:
+        """Add something to be done."""
+        return self._add("POST", path, needs=needs, status=status, **more)
+
+    def put(self, path: str, *, needs: str | None, **more: Any) -> Callable[[Handler], Handler]:
+        """Add a replacement."""
+        return self._add("PUT", path, needs=needs, **more)
+
+    def patch(self, path: str, *, needs: str | None, **more: Any) -> Callable[[Handler], Handler]:
+        """Add a change."""
+        return self._add("PATCH", path, needs=needs, **more)
+
+    def delete(self, path: str, *, needs: str | None, status: int = 204, **more: Any) -> Callable[[Handler], Handler]:
+        """Add a removal."""
+        return self._add("DELETE", path, needs=needs, status=status, **more)
+
+    def _add(
+        self,
+        method: str,
+        path: str,
+        *,
+        needs: str | None,
+        status: int = 200,
+        idempotent: bool = False,
+        problems: tuple[str, ...] = (),
+        media_type: str = "application/json",
+    ) -> Callable[[Handler], Handler]:
+        def keep(handler: Handler) -> Handler:
+            hints = get_type_hints(handler)
+            self._routes.append(
+                Route(
+                    method=method,
+                    path=path,
+                    tag=self.tag,
+                    needs=needs,
+                    handler=handler,
+                    status=status,
+                    inputs={place: hints[place] for place in PLACES if place in hints},
+                    answer=hints.get("return"),
+                    idempotent=idempotent,
+                    problems=problems,
+                    media_type=media_type,
+                )
+            )
+            return handler
+
+        return keep
