@@ -1,6 +1,6 @@
 """Every way to say no: problem documents (RFC 9457) with a ``code`` that never changes once it was given out.
 
-Handlers raise ``Problem``; what a client can meet is the table ``KINDS``, from which OpenAPI and the documents are made.
+Handlers raise ``Problem``; what a client can meet is the table ``KINDS``, which OpenAPI and the documents repeat.
 """
 
 from __future__ import annotations
