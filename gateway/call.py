@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from broker.limiter import ProviderLimiter
 from broker.producer import Producer
 from gateway.principal import Principal
 from ledger.tenancy import acting_for
+
+
+def _anything(_: str, __: Mapping[str, Any]) -> str | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +27,21 @@ class Parts:
     """What the gateway works with, opened and closed by ``ops``.
 
     ``redis`` is redis-py's asyncio client, for everything but the rate limit, which has a client of its own.
+    ``providers`` is the limiter of the providers that workers call: its ``limits`` name those there are.
+    ``cursor_key`` signs the cursors of lists, the same in all processes of a system.  ``misfit`` says why a provider
+    could not do a job (kind and args, which fit their kind's schema), or None.  ``jobs_max`` is how many jobs of one
+    owner may be under way at once; ``following`` counts the open event streams of each user of this process.
     """
 
     database: AsyncEngine
     producer: Producer
     redis: Any
     now: Callable[[], datetime]
+    providers: ProviderLimiter
+    cursor_key: bytes
+    misfit: Callable[[str, Mapping[str, Any]], str | None] = _anything
+    jobs_max: int = 100
+    following: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)

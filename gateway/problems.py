@@ -43,6 +43,7 @@ KINDS: Mapping[str, Kind] = {
     "idempotency_key_reused": Kind(422, "This Idempotency-Key was used for another request"),
     "rate_limited": Kind(429, "Too many requests", QUOTA_EXCEEDED),
     "queue_quota": Kind(429, "Too many jobs are waiting", QUOTA_EXCEEDED),
+    "too_many_streams": Kind(429, "Too many event streams are open", QUOTA_EXCEEDED),
     "internal": Kind(500, "Something went wrong here"),
     "unavailable": Kind(503, "Something this needs is away; try again", REDUCED_CAPACITY),
 }

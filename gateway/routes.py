@@ -47,6 +47,7 @@ class Route:
     inputs: Mapping[str, Any]
     answer: Any
     idempotent: bool = False
+    key_required: bool = False
     problems: tuple[str, ...] = ()
     media_type: str = "application/json"
 
@@ -99,6 +100,7 @@ class Routes:
         needs: str | None,
         status: int = 200,
         idempotent: bool = False,
+        key_required: bool = False,
         problems: tuple[str, ...] = (),
         media_type: str = "application/json",
     ) -> Callable[[Handler], Handler]:
@@ -114,7 +116,8 @@ class Routes:
                     status=status,
                     inputs={place: hints[place] for place in PLACES if place in hints},
                     answer=hints.get("return"),
-                    idempotent=idempotent,
+                    idempotent=idempotent or key_required,
+                    key_required=key_required,
                     problems=problems,
                     media_type=media_type,
                 )
