@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -16,6 +16,9 @@ from broker.limiter import ProviderLimiter
 from broker.producer import Producer
 from gateway.principal import Principal
 from ledger.tenancy import acting_for
+
+if TYPE_CHECKING:
+    from gateway.auth.service import Auth
 
 
 def _anything(_: str, __: Mapping[str, Any]) -> str | None:
@@ -42,6 +45,7 @@ class Parts:
     misfit: Callable[[str, Mapping[str, Any]], str | None] = _anything
     jobs_max: int = 100
     following: Counter[str] = field(default_factory=Counter)
+    auth: Auth | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,12 @@ class Call:
         """The asker of a route that needs one."""
         assert self.asker is not None, "this route is open to everybody"
         return self.asker
+
+    @property
+    def auth(self) -> Auth:
+        """Users, sessions, keys: what ``gateway.auth.open_auth`` opened."""
+        assert self.parts.auth is not None, "this gateway was made without authentication"
+        return self.parts.auth
 
     @asynccontextmanager
     async def rows(self) -> AsyncIterator[AsyncConnection]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 Role = Literal["user", "admin", "service"]
 
-USER_SCOPES = frozenset({"jobs:read", "jobs:write", "items:read", "ledger:read", "ledger:write", "account:write"})
+SERVICE_SCOPES = frozenset({"jobs:read", "jobs:write", "items:read", "ledger:read", "ledger:write", "account:read"})
+USER_SCOPES = SERVICE_SCOPES | {"account:write"}
 ADMIN_SCOPES = USER_SCOPES | {"admin:read", "admin:write"}
+SCOPES: Mapping[Role, frozenset[str]] = {"user": USER_SCOPES, "admin": ADMIN_SCOPES, "service": SERVICE_SCOPES}
+"""What each role may be given at most."""
 
 
 @dataclass(frozen=True, slots=True)
