@@ -36,6 +36,7 @@ KINDS: Mapping[str, Kind] = {
     "forbidden": Kind(403, "This is not allowed to you"),
     "not_found": Kind(404, "There is no such thing, or it is not yours"),
     "method_not_allowed": Kind(405, "This address does not take this method"),
+    "request_timeout": Kind(408, "The request took too long to arrive"),
     "conflict": Kind(409, "The state of the thing does not allow this"),
     "idempotency_key_in_use": Kind(409, "A request with this Idempotency-Key is still under way"),
     "too_large": Kind(413, "The request is larger than is taken here"),
@@ -47,7 +48,9 @@ KINDS: Mapping[str, Kind] = {
     "queue_quota": Kind(429, "Too many jobs are waiting", QUOTA_EXCEEDED),
     "too_many_streams": Kind(429, "Too many event streams are open", QUOTA_EXCEEDED),
     "internal": Kind(500, "Something went wrong here"),
+    "method_unknown": Kind(501, "This method is not known here"),
     "unavailable": Kind(503, "Something this needs is away; try again", REDUCED_CAPACITY),
+    "version_not_supported": Kind(505, "HTTP/1.1 is spoken here"),
 }
 
 

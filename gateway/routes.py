@@ -35,7 +35,9 @@ class Route:
     """One route.  ``needs`` is a scope, or None for everybody; ``answer`` is the handler's return type.
 
     ``idempotent`` routes take (and with ``key_required`` demand) an Idempotency-Key; ``problems`` are the codes beyond
-    those that every route can answer with.
+    those that every route can answer with.  ``media_type`` is what is answered, ``takes`` what a body must be: JSON, a
+    form (``application/x-www-form-urlencoded``, decoded like a query), or another type, which is handed over as bytes.
+    ``free`` routes count towards no limit: they are asked by machines that look after this one.
     """
 
     method: str
@@ -50,6 +52,8 @@ class Route:
     key_required: bool = False
     problems: tuple[str, ...] = ()
     media_type: str = "application/json"
+    takes: str = "application/json"
+    free: bool = False
 
     @property
     def summary(self) -> str:
@@ -103,6 +107,8 @@ class Routes:
         key_required: bool = False,
         problems: tuple[str, ...] = (),
         media_type: str = "application/json",
+        takes: str = "application/json",
+        free: bool = False,
     ) -> Callable[[Handler], Handler]:
         def keep(handler: Handler) -> Handler:
             hints = get_type_hints(handler)
@@ -120,6 +126,8 @@ class Routes:
                     key_required=key_required,
                     problems=problems,
                     media_type=media_type,
+                    takes=takes,
+                    free=free,
                 )
             )
             return handler
