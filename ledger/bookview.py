@@ -80,9 +80,9 @@ async def view(conn: AsyncConnection, user: str, method: Method, when: When | No
     async with acting_for(conn, user), driver_cursor(conn) as cursor:
         policy = await _policy(cursor, user)
         trades = await _trades(cursor, given)
-        disposals, carried = await _disposals(cursor, given, user, policy)
+        disposals, carried = await _disposals(cursor, given, user, policy, when)
         booking = Booking(policy.rules(method))
-        lots = await _put_lots(cursor, given, booking, user)
+        lots = await _put_lots(cursor, given, booking, when)
     _add_up(booking, trades, disposals, carried)
     return View(policy, booking, disposals, trades, lots)
 
@@ -125,10 +125,10 @@ async def _trades(cursor: AsyncCursor[Any], given: Mapping[str, Any]) -> list[Tr
 
 
 async def _disposals(
-    cursor: AsyncCursor[Any], given: Mapping[str, Any], user: str, policy: Policy
+    cursor: AsyncCursor[Any], given: Mapping[str, Any], user: str, policy: Policy, when: When
 ) -> tuple[list[Disposal], list[tuple[PoolKey, int, int]]]:
     """Give disposals, and what moved to other accounts of the user: pool, missing quantity, cost."""
-    await cursor.execute(_DISPOSALS, given)
+    await cursor.execute(seen_by(when, _DISPOSALS), given)
     disposals: list[Disposal] = []
     carried: list[tuple[PoolKey, int, int]] = []
     for (
@@ -160,13 +160,13 @@ async def _disposals(
     return disposals, carried
 
 
-async def _put_lots(cursor: AsyncCursor[Any], given: Mapping[str, Any], booking: Booking, user: str) -> list[Acquired]:
+async def _put_lots(cursor: AsyncCursor[Any], given: Mapping[str, Any], booking: Booking, when: When) -> list[Acquired]:
     """Put what is left of each lot into its pool, and list all lots."""
     lots: list[Acquired] = []
     policy = Policy(booking.rules.pool_by, booking.rules.allow_short)
-    await cursor.execute(_OPEN, given)
+    await cursor.execute(seen_by(when, OPEN), given)
     for coin, account, side, trade, acquired, seq, qty, cost, left, rest in await cursor.fetchall():
-        pool = booking.pool(_key(user, account, coin, policy))
+        pool = booking.pool(_key(given["user"], account, coin, policy))
         whole, stays = quantity(qty), quantity(left)
         order = (acquired.astimezone(UTC), seq)
         lots.append(Acquired(trade or AVERAGE_LOT, pool.key, side, order, whole, money(cost)))
@@ -218,12 +218,20 @@ SELECT e.seq, e.body FROM entries e
 """
 
 # A row counts from the run that wrote it until the run that replaced it.
-_VISIBLE: LiteralString = """
+VISIBLE: LiteralString = """
    x.user_id = %(user)s AND x.happened_at <= %(as_of)s
    AND EXISTS (SELECT FROM book_runs w WHERE w.user_id = x.user_id AND w.id = x.run AND w.recorded_at <= %(known_at)s)
    AND NOT EXISTS (
        SELECT FROM book_runs s WHERE s.user_id = x.user_id AND s.id = x.superseded AND s.recorded_at <= %(known_at)s)
 """
+TODAY: LiteralString = "x.user_id = %(user)s AND x.happened_at <= %(as_of)s AND x.superseded IS NULL"
+"""The same where nothing is left out for having been recorded later: an index leads straight there."""
+
+
+def seen_by(when: When, sql: LiteralString) -> LiteralString:
+    """Complete a statement that reads lots or disposals as ``x``, at its ``{visible}``."""
+    return sql.replace("{visible}", TODAY if when.known_at == FOREVER else VISIBLE)
+
 
 _DISPOSALS: LiteralString = """
 SELECT e.body ->> 'trade_id', x.coin, x.account, x.leg, x.side, x.happened_at, x.seq, x.qty, x.proceeds, x.cost,
@@ -237,9 +245,9 @@ SELECT e.body ->> 'trade_id', x.coin, x.account, x.leg, x.side, x.happened_at, x
         WHERE t.user_id = x.user_id AND t.disposal_id = x.id) m
  WHERE x.method = %(method)s AND {visible}
  ORDER BY x.happened_at, x.seq
-""".replace("{visible}", _VISIBLE)
+"""
 
-_OPEN: LiteralString = """
+OPEN: LiteralString = """
 WITH put AS (
     SELECT x.coin, x.account, x.side, CASE WHEN %(method)s <> 'AVERAGE' THEN x.entry_id END AS lot,
            min(x.acquired_at) AS acquired_at, sum(x.qty) AS qty, sum(x.cost) AS cost
@@ -256,7 +264,7 @@ SELECT p.coin, p.account, p.side, e.body ->> 'trade_id', p.acquired_at, coalesce
    AND t.lot IS NOT DISTINCT FROM p.lot
   LEFT JOIN entries e ON e.user_id = %(user)s AND e.id = p.lot
  ORDER BY p.acquired_at, e.seq
-""".replace("{visible}", _VISIBLE)
+"""
 
 _MARKS: LiteralString = """
 SELECT DISTINCT ON (coin) coin, price, happened_at FROM prices
