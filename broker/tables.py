@@ -92,6 +92,7 @@ sa.Index(
 )
 sa.Index("jobs_owner", jobs.c.owner, jobs.c.id.desc())
 sa.Index("jobs_stream", jobs.c.stream_id, jobs.c.id.desc(), postgresql_where=sa.text("stream_id IS NOT NULL"))
+sa.Index("jobs_live", jobs.c.owner, postgresql_where=sa.text("state IN ('queued', 'running', 'waiting')"))
 sa.Index("jobs_dead", jobs.c.finished_at.desc(), postgresql_where=sa.text("state = 'failed'"))
 
 pages = sa.Table(
@@ -170,3 +171,17 @@ providers = sa.Table(
     sa.Column("updated_at", _TIME, nullable=False),
     sa.CheckConstraint("state IN ('ok', 'disabled', 'paused', 'used_up')", name="providers_state_known"),
 )
+
+# What was answered to a request with an Idempotency-Key: the same request gets the same answer for a day.
+idempotency = sa.Table(
+    "idempotency",
+    metadata,
+    sa.Column("owner", sa.Text(collation="C"), primary_key=True),
+    sa.Column("key", sa.Text(collation="C"), primary_key=True),
+    sa.Column("route", sa.Text, nullable=False),
+    sa.Column("body_hash", sa.Text, nullable=False),
+    sa.Column("status", sa.SmallInteger, nullable=False),
+    sa.Column("answer", sa.JSON, nullable=False),
+    sa.Column("created_at", _TIME, nullable=False),
+)
+sa.Index("idempotency_created_at", idempotency.c.created_at)

@@ -10,13 +10,27 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, false, func, literal, select, text, tuple_, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    ScalarSelect,
+    Select,
+    Text,
+    false,
+    func,
+    literal,
+    select,
+    text,
+    tuple_,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import LateralFromClause
 
 from ledger.answers import Detailed, Holding, Listed, Observation, Place, Revision, Story
 from ledger.model import Book, storable
-from ledger.tables import SEARCH, items, observations, returns, revisions, stories
+from ledger.tables import ADDRESSES, SEARCH, items, observations, returns, revisions, stories
 
 
 async def list_items(
@@ -26,6 +40,7 @@ async def list_items(
     provider: str | None = None,
     kind: str | None = None,
     coin: str | None = None,
+    address: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
     q: str | None = None,
@@ -34,7 +49,10 @@ async def list_items(
     after: Place | None = None,
     limit: int = 50,
 ) -> list[Listed]:
-    """List items with since <= happened_at < until; ``q`` reads like a web search: words, "a phrase", or, -without."""
+    """List items with since <= happened_at < until; ``q`` reads like a web search: words, "a phrase", or, -without.
+
+    ``address`` is a token's or a trader's, in the glass book: hexadecimal ones in lower case, as the book writes them.
+    """
     told = revisions.c
     query = _heads(as_of)
     if book is not None:
@@ -45,6 +63,9 @@ async def list_items(
         query = query.where(told.kind == storable(kind))
     if coin is not None:
         query = query.where(told.coins.contains([storable(coin)]))
+    if address is not None:
+        wanted = array([literal(storable(address), Text)])
+        query = query.where(told.book == text("'glass'"), ADDRESSES.op("@>")(wanted))
     if since is not None:
         query = query.where(told.happened_at >= since)
     if until is not None:

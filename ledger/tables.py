@@ -57,6 +57,14 @@ SEARCH: ColumnElement[Any] = literal_column(
 )
 """What full-text search looks at, without stemming: names and tickers of any language stay as they are."""
 
+ADDRESS_FIELDS = ("token_address", "token_bought_address", "token_sold_address", "trader_address")
+"""Fields of a body of the glass book that name an address."""
+
+ADDRESSES: ColumnElement[Any] = literal_column(
+    "(ARRAY[" + ", ".join(f"body ->> '{name}'" for name in ADDRESS_FIELDS) + "])"
+)
+"""The addresses that a revision of the glass book is about."""
+
 
 def _name() -> Text:
     return Text(collation="C")
@@ -193,6 +201,13 @@ revisions = Table(
     Index(None, "provider", "kind", "happened_at", "item_id"),
 )
 Index("revisions_search_idx", revisions.c.coins, SEARCH, postgresql_using="gin", _table=revisions)
+Index(
+    "revisions_addresses_idx",
+    ADDRESSES,
+    postgresql_using="gin",
+    postgresql_where=text("book = 'glass'"),
+    _table=revisions,
+)
 
 # A known revision that became the head again.
 returns = Table(
