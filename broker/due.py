@@ -17,6 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 LOST_FOR_SURE = timedelta(minutes=30)
+ANSWERS_KEPT_FOR = timedelta(hours=24)
 
 
 async def jobs(
@@ -64,6 +65,17 @@ async def live(conn: AsyncConnection) -> int:
     """Count the jobs that have not come to an end."""
     count = await conn.execute(text("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running', 'waiting')"))
     return int(count.scalar_one())
+
+
+async def forget_answers(conn: AsyncConnection, *, now: datetime, limit: int = 1000) -> None:
+    """Forget some of the answers that are too old to be given again for their Idempotency-Key."""
+    await conn.execute(
+        text(
+            """DELETE FROM idempotency WHERE (owner, key) IN (
+                SELECT owner, key FROM idempotency WHERE created_at <= :old ORDER BY created_at LIMIT :limit)"""
+        ),
+        {"old": now - ANSWERS_KEPT_FOR, "limit": limit},
+    )
 
 
 _JOBS = text(

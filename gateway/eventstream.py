@@ -1,14 +1,13 @@
 """Server-sent events: an answer that goes on while there is something to tell (WHATWG HTML, section 9.2).
 
-A handler returns an EventStream in place of a value; whoever writes answers calls ``respond`` with the headers that
-every answer carries.
+A handler gives an EventStream back like any other answer, not yet prepared: whoever adds headers to answers still can,
+and aiohttp writes what comes when it ends the answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 
 import orjson
 from aiohttp import web
@@ -17,26 +16,24 @@ MEDIA_TYPE = "text/event-stream"
 HEARTBEAT = b": still here\n\n"
 
 
-@dataclass(frozen=True, slots=True)
-class EventStream:
-    """Chunks as ``event`` and ``HEARTBEAT`` write them; the answer ends with them, or when the client goes."""
+class EventStream(web.StreamResponse):
+    """Sends chunks, as ``event`` and ``HEARTBEAT`` write them, until there are no more or the client has gone."""
 
-    chunks: AsyncGenerator[bytes, None]
+    def __init__(self, chunks: AsyncGenerator[bytes, None]) -> None:
+        super().__init__()
+        self.content_type = MEDIA_TYPE
+        self.headers["X-Accel-Buffering"] = "no"  # a proxy that collects events would make them late
+        self._chunks = chunks
 
-    async def respond(self, request: web.Request, headers: Mapping[str, str]) -> web.StreamResponse:
-        """Write the answer to its end."""
-        answer = web.StreamResponse(headers=headers)
-        answer.content_type = MEDIA_TYPE
-        answer.headers["X-Accel-Buffering"] = "no"  # a proxy that collects events would make them late
-        async with aclosing(self.chunks) as chunks:
-            await answer.prepare(request)
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Send everything there is to tell, then end."""
+        async with aclosing(self._chunks) as chunks:
             try:
                 async for chunk in chunks:
-                    await answer.write(chunk)
-                await answer.write_eof()
+                    await self.write(chunk)
             except ConnectionError:  # the client has gone: it comes back with Last-Event-ID, or not at all
-                pass
-        return answer
+                return
+        await super().write_eof(data)
 
 
 def event(name: str, data: object, *, ident: str, retry_ms: int | None = None) -> bytes:

@@ -58,6 +58,7 @@ class Dispatcher:
         """Do everything once; give the number of hints that were sent."""
         async with self.database.begin() as conn:
             await run_due(conn, now=self.clock())
+            await due.forget_answers(conn, now=self.clock())
         hints = await self._say_due()
         await self._collect_dead()
         return hints

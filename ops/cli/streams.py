@@ -16,6 +16,7 @@ from broker.jobs import Receipt
 from broker.measured import StreamQuality, quality
 from broker.reparse import Reparse, reparse
 from broker.streams import NewStream, Stream
+from broker.timetable import BadScheduleError, cron_after, pull_job
 from broker.views import JobView
 from ops.bootstrap import configured_providers
 from ops.cli.following import follow, line
@@ -25,7 +26,6 @@ from ops.cli.output import figure, plain, show_json, show_lines, show_table, spa
 from ops.cli.processes import started
 from workers.items import Dataset, Refused
 from workers.plan import provider_of
-from workers.schedule import BadScheduleError, cron_after, pull_job
 
 
 @click.group(cls=Listing)

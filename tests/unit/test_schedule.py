@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.streams import Stream
-from workers.schedule import BadScheduleError, cron_after, next_run, pull_job
+from broker.timetable import BadScheduleError, cron_after, next_run, pull_job
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
