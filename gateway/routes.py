@@ -15,17 +15,21 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Generic, TypeVar, get_type_hints
 
+Value = TypeVar("Value")
 PLACES = ("path", "query", "body")
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer that needs its own status or headers; ``value`` is encoded like any other."""
+class Reply(Generic[Value]):
+    """An answer that needs its own status or headers; ``value`` is encoded like any other.
 
-    value: Any
+    A handler that answers so is ``-> Reply[JobAnswer]``: the document shows what is within.
+    """
+
+    value: Value
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
