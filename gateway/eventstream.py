@@ -1,13 +1,14 @@
 """Server-sent events: an answer that goes on while there is something to tell (WHATWG HTML, section 9.2).
 
-A handler gives an EventStream back like any other answer, not yet prepared: whoever adds headers to answers still can,
-and aiohttp writes what comes when it ends the answer.
+A handler returns an EventStream in place of a value; whoever writes answers calls ``respond`` with the headers that
+every answer carries.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 
 import orjson
 from aiohttp import web
@@ -16,24 +17,26 @@ MEDIA_TYPE = "text/event-stream"
 HEARTBEAT = b": still here\n\n"
 
 
-class EventStream(web.StreamResponse):
-    """Sends chunks, as ``event`` and ``HEARTBEAT`` write them, until there are no more or the client has gone."""
+@dataclass(frozen=True, slots=True)
+class EventStream:
+    """Chunks as ``event`` and ``HEARTBEAT`` write them; the answer ends with them, or when the client goes."""
 
-    def __init__(self, chunks: AsyncGenerator[bytes, None]) -> None:
-        super().__init__()
-        self.content_type = MEDIA_TYPE
-        self.headers["X-Accel-Buffering"] = "no"  # a proxy that collects events would make them late
-        self._chunks = chunks
+    chunks: AsyncGenerator[bytes, None]
 
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Send everything there is to tell, then end."""
-        async with aclosing(self._chunks) as chunks:
+    async def respond(self, request: web.Request, headers: Mapping[str, str]) -> web.StreamResponse:
+        """Write the answer to its end."""
+        answer = web.StreamResponse(headers=headers)
+        answer.content_type = MEDIA_TYPE
+        answer.headers["X-Accel-Buffering"] = "no"  # a proxy that collects events would make them late
+        async with aclosing(self.chunks) as chunks:
+            await answer.prepare(request)
             try:
                 async for chunk in chunks:
-                    await self.write(chunk)
+                    await answer.write(chunk)
+                await answer.write_eof()
             except ConnectionError:  # the client has gone: it comes back with Last-Event-ID, or not at all
-                return
-        await super().write_eof(data)
+                pass
+        return answer
 
 
 def event(name: str, data: object, *, ident: str, retry_ms: int | None = None) -> bytes:
