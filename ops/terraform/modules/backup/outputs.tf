@@ -1,0 +1,3 @@
+output "vault" {
+  value = aws_backup_vault.this.name
+}

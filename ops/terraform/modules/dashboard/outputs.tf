@@ -1,0 +1,3 @@
+output "name" {
+  value = aws_cloudwatch_dashboard.this.dashboard_name
+}

@@ -1,0 +1,3 @@
+output "name" {
+  value = aws_ecs_service.this.name
+}
