@@ -1,31 +1,59 @@
-"""The HTTP application.  So far it tells how the system is; what clients ask of it is added route by route."""
+"""The HTTP application: the table of routes behind one door, and what machines ask that look after this one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
-from gateway.health import Probe, add_health_routes, problem
+from gateway.call import Parts
+from gateway.edge.door import Door, Log
+from gateway.edge.draining import Draining
+from gateway.edge.headers import without_server
+from gateway.edge.seams import Authenticator, RateLimiter
+from gateway.edge.settings import EdgeSettings
+from gateway.health import Probe, health_routes
+from gateway.keyset import KeySet, key_routes
+from gateway.routes import Route, Routes
 
-CODES = {404: "not_found", 405: "method_not_allowed"}
+PREFIX = "/api/v1"
+DRAINING = web.AppKey("draining", Draining)
+TABLE = web.AppKey("table", tuple[Route, ...])
 
 
-def make_app(probes: Mapping[str, Probe]) -> web.Application:
-    """Build the application over what it depends on."""
-    app = web.Application(middlewares=[problems])
-    add_health_routes(app, probes)
+def make_app(
+    parts: Parts,
+    *,
+    areas: Iterable[Routes],
+    authenticator: Authenticator,
+    limiter: RateLimiter,
+    probes: Mapping[str, Probe],
+    log: Log,
+    keys: KeySet,
+    settings: EdgeSettings | None = None,
+) -> web.Application:
+    """Build the application; raises TypeError for a route whose signature is not strict.
+
+    ``areas`` come under ``PREFIX``; ``probes`` are what readiness asks; ``log`` is told of every answer; ``keys`` gives
+    the public keys that verify tokens.
+    """
+    settings, draining = settings or EdgeSettings(), Draining()
+    machines = (health_routes(probes, lambda: draining.now), key_routes(keys))
+    table = tuple(under(areas, PREFIX) + under(machines, ""))
+    door = Door(parts, authenticator=authenticator, limiter=limiter, settings=settings, draining=draining, log=log)
+    app = web.Application(middlewares=[door.middleware()], client_max_size=settings.body_bytes_max)
+    for route in table:
+        handler = door.handler(route)
+        if route.method == "GET":
+            app.router.add_get(route.path, handler, allow_head=route.media_type != "text/event-stream")
+        else:
+            app.router.add_route(route.method, route.path, handler)
+    app[DRAINING], app[TABLE] = draining, table
+    app.on_response_prepare.append(without_server)
     return app
 
 
-@web.middleware
-async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn what aiohttp raises into problem documents."""
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        answer = problem(error.status, CODES.get(error.status, "refused"), error.reason)
-        if allow := error.headers.get("Allow"):
-            answer.headers["Allow"] = allow
-        return answer
+def under(areas: Iterable[Routes], prefix: str) -> list[Route]:
+    """Give the routes of these areas with their whole paths."""
+    return [replace(route, path=prefix + route.path) for area in areas for route in area]

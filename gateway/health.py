@@ -8,29 +8,75 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Literal
 
+import msgspec
 from aiohttp import web
+
+from gateway.call import Call
+from gateway.routes import Reply, Routes
 
 Probe = Callable[[], Awaitable[object]]
 PROBE_S = 2.0
 
 
-def add_health_routes(app: web.Application, probes: Mapping[str, Probe]) -> None:
-    """Add both routes; a probe raises when its dependency cannot be used."""
+class Alive(msgspec.Struct):
+    """This process answers."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Readiness(msgspec.Struct):
+    """Whether work can be done, and the state of each dependency: ``ok`` or what is wrong with it."""
+
+    status: Literal["ready", "not ready"]
+    checks: dict[str, str]
+
+
+def health_routes(probes: Mapping[str, Probe], leaving: Callable[[], bool] = lambda: False) -> Routes:
+    """Give both routes; a probe raises when its dependency cannot be used, ``leaving`` says that this process goes."""
+    routes = Routes("health")
+
+    @routes.get("/healthz", needs=None, free=True)
+    async def healthz(_: Call) -> Alive:
+        """Whether this process is alive."""
+        return Alive()
+
+    @routes.get("/readyz", needs=None, free=True)
+    async def readyz(_: Call) -> Reply[Readiness]:
+        """Whether this process can do its work, with the state of each dependency.
+
+        503 while one of them is away, and while this process is being stopped.
+        """
+        found = await readiness(probes)
+        if leaving():
+            found = Readiness("not ready", {**found.checks, "gateway": "stopping"})
+        return Reply(found, status=200 if found.status == "ready" else 503)
+
+    return routes
+
+
+def health_app(probes: Mapping[str, Probe]) -> web.Application:
+    """Build an application of these two routes alone, for processes that are no gateway."""
 
     async def healthz(_: web.Request) -> web.Response:
-        return web.json_response({"status": "alive"})
+        return _written(Alive())
 
     async def readyz(_: web.Request) -> web.Response:
-        states = dict(zip(probes, await asyncio.gather(*map(_state, probes.values())), strict=True))
-        ready = all(state == "ok" for state in states.values())
-        return web.json_response(
-            {"status": "ready" if ready else "not ready", "checks": states}, status=200 if ready else 503
-        )
+        found = await readiness(probes)
+        return _written(found, status=200 if found.status == "ready" else 503)
 
+    app = web.Application()
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
+    return app
+
+
+async def readiness(probes: Mapping[str, Probe]) -> Readiness:
+    """Ask all probes at once."""
+    states = dict(zip(probes, await asyncio.gather(*map(_state, probes.values())), strict=True))
+    ready = all(state == "ok" for state in states.values())
+    return Readiness("ready" if ready else "not ready", states)
 
 
 async def _state(probe: Probe) -> str:
@@ -44,7 +90,5 @@ async def _state(probe: Probe) -> str:
     return "ok"
 
 
-def problem(status: int, code: str, title: str) -> web.Response:
-    """Give a problem document (RFC 9457) with a code that does not change."""
-    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "code": code}
-    return web.json_response(body, status=status, content_type="application/problem+json")
+def _written(value: msgspec.Struct, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")

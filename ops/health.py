@@ -14,8 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker.messages import DEDUP
 from broker.producer import Producer
-from gateway.app import make_app
-from gateway.health import Probe
+from gateway.health import Probe, health_app
 from ops.settings import Settings
 
 
@@ -37,7 +36,7 @@ async def health_served(settings: Settings, probes: Mapping[str, Probe]) -> Asyn
     if settings.metrics_port is None:
         yield
         return
-    async with serving(make_app(probes), settings.metrics_host, settings.metrics_port):
+    async with serving(health_app(probes), settings.metrics_host, settings.metrics_port):
         yield
 
 

@@ -9,7 +9,7 @@ import sys
 import click
 import redis.asyncio
 
-from gateway.app import make_app
+from gateway.health import health_app
 from ledger import migrate as migrations
 from ops import log
 from ops.bootstrap import configured_providers, open_database, open_dispatcher, open_hints, server
@@ -83,7 +83,7 @@ def serve() -> None:
             gateway = settings.gateway
             async with (
                 health_served(settings, probes),
-                serving(make_app(probes), gateway.host, gateway.port, grace_s=settings.worker.drain_s),
+                serving(health_app(probes), gateway.host, gateway.port, grace_s=settings.worker.drain_s),
             ):
                 click.echo(f"gateway: http://{gateway.host}:{gateway.port}", err=True)
                 await stop.wait()

@@ -1,0 +1,1 @@
+"""Between the socket and the routes: connections, limits, headers, the access log."""

@@ -1,0 +1,95 @@
+"""One connection: aiohttp's, with a time limit for each request's head, and its own words for what cannot be read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+from aiohttp import web
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestHandler
+
+from gateway.edge.headers import secure
+from gateway.edge.passage import Passage, numbered
+from gateway.problems import Problem, problem_response
+
+if TYPE_CHECKING:
+    from gateway.edge.server import EdgeServer
+
+_number = numbered()
+
+
+class Connection(RequestHandler):
+    """``waiting_since`` is when the first byte of a request came (at first: when the connection was made), and None
+    while none is on its way in: then aiohttp's keep-alive time counts.
+    """
+
+    __slots__ = ("_address", "_body", "_server", "waiting_since")
+
+    def __init__(self, server: EdgeServer, *, loop: asyncio.AbstractEventLoop, **more: Any) -> None:
+        super().__init__(server, loop=loop, **more)
+        self._server = server
+        self._address: str | None = None
+        self._body: StreamReader | None = None
+        self.waiting_since: float | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, or hang up where this address has too many already."""
+        peer = transport.get_extra_info("peername")
+        address = peer[0] if isinstance(peer, tuple) else ""
+        if not self._server.enter(self, address):
+            self._force_close = True
+            cast("asyncio.Transport", transport).abort()
+            return
+        self._address, self.waiting_since = address, self._server.clock()
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End; what was not let in has nothing to end."""
+        if self._address is not None:
+            self._server.leave(self, self._address)
+            self.waiting_since = None
+            super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, and note whether a request's head is on its way in."""
+        count, body = self._request_count, self._body
+        in_body = body is not None and not body.is_eof()
+        super().data_received(data)
+        if self._request_count != count:
+            self.waiting_since = None
+            self._body = self._messages[-1][1] if self._messages else None
+        elif self.waiting_since is None and not in_body:
+            self.waiting_since = self._server.clock()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,  # noqa: ARG002  what it says may repeat the client's bytes
+        message: str | None = None,  # noqa: ARG002
+    ) -> web.StreamResponse:
+        """Answer what could not be read with a problem document that repeats none of it, and hang up."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was begun already")
+        passage = Passage(_number(), request.remote or "", self._loop.time())
+        answer = _Nameless.of(Problem("malformed_request" if status < 500 else "internal"), passage.request_id)
+        self._server.log(request, passage, answer.status)
+        return answer
+
+
+class _Nameless(web.Response):
+    """An answer outside the application, whose signal does not reach it: it takes the software's name off itself."""
+
+    @classmethod
+    def of(cls, problem: Problem, request_id: str) -> _Nameless:
+        shown = problem_response(problem, request_id=request_id)
+        answer = cls(body=shown.body, status=shown.status, headers=shown.headers)
+        secure(answer.headers)
+        answer.headers["X-Request-Id"] = request_id
+        answer.force_close()
+        return answer
+
+    async def _write_headers(self) -> None:
+        self.headers.popall("Server", None)
+        await super()._write_headers()

@@ -1,0 +1,185 @@
+"""The way of every request, in one function: id, address, asker, quota, route, answer, headers, one line in the log.
+
+There is no stack of middlewares: each would cost a frame and a look-up for every request, and their order would be a
+rule that nobody wrote down.  The order is here.  Verified first, then charged: a forged token that names somebody costs
+that somebody nothing, it is charged to the address it came from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from gateway.call import Call, Parts
+from gateway.dispatching import dispatcher
+from gateway.edge.cors import Cors
+from gateway.edge.draining import Draining
+from gateway.edge.headers import secure
+from gateway.edge.passage import PASSAGE, REQUEST_ID, Passage, Proxies, numbered
+from gateway.edge.refusals import problem_of
+from gateway.edge.seams import Authenticator, RateLimiter
+from gateway.edge.settings import EdgeSettings
+from gateway.eventstream import EventStream
+from gateway.principal import Principal
+from gateway.problems import Problem, problem_response
+from gateway.routes import Route
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+AUTHORIZATION_MAX = 4096
+CLIENT_WENT = 499  # as nginx writes it: nobody was left to answer
+Log = Callable[[web.BaseRequest, Passage, int], None]
+_KNOWN_METHODS = frozenset(METHODS)
+_VERSIONS = frozenset({(1, 0), (1, 1)})
+_WRITES_METHODS = ", ".join(METHODS)
+
+
+class Door:
+    """One gateway's front: ``middleware`` is around everything, ``handler`` makes what answers a route."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        authenticator: Authenticator,
+        limiter: RateLimiter,
+        settings: EdgeSettings,
+        draining: Draining,
+        log: Log,
+    ) -> None:
+        self._parts, self._authenticator, self._limiter = parts, authenticator, limiter
+        self._settings, self._draining, self._log = settings, draining, log
+        self._proxies, self._cors, self._number = (
+            Proxies(settings.trusted_proxies),
+            Cors(settings.cors_origins),
+            numbered(),
+        )
+
+    def middleware(self) -> Middleware:
+        """Give the one middleware: whatever happens inside, an answer with all its headers comes out."""
+        proxies, number, cors, draining, log = self._proxies, self._number, self._cors, self._draining, self._log
+
+        @web.middleware
+        async def door(request: web.Request, handler: Handler) -> web.StreamResponse:
+            peer = request.remote or ""
+            trusted = proxies.trusts(peer)
+            request_id = (proxies.request_id(request) if trusted else None) or number()
+            passage = request[PASSAGE] = Passage(request_id, peer, time.perf_counter())
+            REQUEST_ID.set(request_id)
+            draining.enter()
+            try:
+                if trusted:
+                    passage.address = proxies.address(request, peer)
+                _check_protocol(request)
+                asked = cors.preflight(request) if request.method == "OPTIONS" else None
+                answer = asked or await handler(request)
+            except asyncio.CancelledError:
+                log(request, passage, CLIENT_WENT)
+                raise
+            except Exception as error:  # noqa: BLE001  this is where every error becomes an answer
+                answer = problem_response(problem_of(error, request, passage), request_id=request_id)
+            finally:
+                draining.leave()
+            if not answer.prepared:
+                headers = answer.headers
+                secure(headers)
+                headers["X-Request-Id"] = request_id
+                if passage.quota:
+                    headers.update(passage.quota)
+                cors.mark(request, headers)
+                if draining.now:
+                    answer.force_close()
+            log(request, passage, answer.status)
+            return answer
+
+        return door
+
+    def handler(self, route: Route) -> Handler:
+        """Give what aiohttp calls for a route."""
+        dispatch = dispatcher(route, body_s=self._settings.body_s, handler_s=self._settings.handler_s)
+        parts, needs, name = self._parts, route.needs, f"{route.method} {route.path}"
+        guard, guarded = self._limiter.guard, route.tag == "auth" or (needs or "").startswith("admin:")
+        admit = self._admit_anybody if needs is None else self._admit
+        allowed = None if needs is None else _needs(needs)
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            passage = request[PASSAGE]
+            passage.route = name
+            if guarded:
+                guard()
+            if not route.free:
+                await admit(request, passage)
+            asker = passage.asker
+            if allowed is not None:
+                allowed(asker)
+            value = await dispatch(
+                Call(request=request, parts=parts, asker=asker, request_id=passage.request_id, address=passage.address)
+            )
+            if isinstance(value, EventStream):
+                return await self._follow(request, passage, value)
+            return value
+
+        return handle
+
+    async def _admit(self, request: web.Request, passage: Passage) -> None:
+        """Find out who asks and charge them; who cannot be verified is charged by address."""
+        given = request.headers.getall("Authorization", ())
+        if len(given) > 1:
+            raise Problem("malformed_request", "Authorization is given more than once")
+        try:
+            if given and len(given[0]) > AUTHORIZATION_MAX:
+                raise unauthenticated()
+            asker = (self._authenticator.known(given[0]) if given else None) or (
+                await self._authenticator.authenticate(request)
+            )
+        except Problem as problem:
+            if problem.status == 401:
+                await self._charge_address(passage)
+            raise
+        passage.asker = asker
+        limiter = self._limiter
+        verdict = await limiter.charge(asker.quota, limiter.limits_of(asker))
+        if not verdict.admitted:
+            raise limiter.refusal(verdict)
+        passage.quota = limiter.headers(verdict)
+
+    async def _admit_anybody(self, _: web.Request, passage: Passage) -> None:
+        await self._charge_address(passage)
+
+    async def _charge_address(self, passage: Passage) -> None:
+        verdict = await self._limiter.charge_address(passage.address)
+        if not verdict.admitted:
+            raise self._limiter.refusal(verdict)
+
+    async def _follow(self, request: web.Request, passage: Passage, stream: EventStream) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        secure(answer.headers)
+        self._cors.mark(request, answer.headers)
+        headers: Mapping[str, str] = {**answer.headers, **(passage.quota or {}), "X-Request-Id": passage.request_id}
+        return await EventStream(self._draining.until_draining(stream.chunks)).respond(request, headers)
+
+
+def unauthenticated(detail: str | None = None) -> Problem:
+    """Say that a token is needed."""
+    return Problem("unauthenticated", detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _needs(scope: str) -> Callable[[Principal | None], None]:
+    challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
+
+    def allowed(asker: Principal | None) -> None:
+        assert asker is not None
+        if scope not in asker.scopes:
+            raise Problem("insufficient_scope", f"this needs the scope {scope}", headers=challenge)
+
+    return allowed
+
+
+def _check_protocol(request: web.Request) -> None:
+    if request.version not in _VERSIONS:
+        raise Problem("version_not_supported", headers={"Connection": "close"})
+    if request.method not in _KNOWN_METHODS:
+        raise Problem("method_unknown", headers={"Allow": _WRITES_METHODS})

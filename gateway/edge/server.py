@@ -1,0 +1,138 @@
+"""Serving the application: connections with the limits that aiohttp lacks, and a stop that leaves nobody unanswered."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
+
+from gateway.app import DRAINING
+from gateway.edge.connection import Connection
+from gateway.edge.door import Log
+from gateway.edge.passage import Proxies
+from gateway.edge.settings import EdgeSettings
+
+SWEEP_S = 0.5
+CLOSE_S = 2.0
+
+
+class ParserMissing(RuntimeError):
+    """aiohttp runs without its compiled parser, whose Python twin has read requests differently more than once."""
+
+
+class EdgeServer(web.Server):
+    """aiohttp's server with connections of our own, which it counts by address and closes when they dawdle."""
+
+    def __init__(
+        self, inner: web.Server, *, settings: EdgeSettings, log: Log, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Take over from ``inner``, which was made for the application."""
+        super().__init__(
+            inner.request_handler,
+            request_factory=inner.request_factory,
+            handler_cancellation=True,
+            keepalive_timeout=settings.keepalive_s,
+            access_log=None,
+        )
+        self.settings, self.log, self.clock = settings, log, clock
+        self.open: set[Connection] = set()
+        self._by_address: Counter[str] = Counter()
+        self._proxies = Proxies(settings.trusted_proxies)
+
+    def __call__(self) -> Connection:
+        """Make the protocol of one connection."""
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+    def enter(self, connection: Connection, address: str) -> bool:
+        """Count a connection in, unless there are too many; proxies speak for many and are not limited."""
+        if len(self.open) >= self.settings.connections_max:
+            return False
+        limit = self.settings.connections_per_address_max
+        if self._by_address[address] >= limit and not self._proxies.trusts(address):
+            return False
+        self._by_address[address] += 1
+        self.open.add(connection)
+        return True
+
+    def leave(self, connection: Connection, address: str) -> None:
+        """Count it out."""
+        self.open.discard(connection)
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]
+
+    def sweep(self) -> int:
+        """Close the connections whose request did not come in time; give their number."""
+        late_since = self.clock() - self.settings.header_s
+        late = [one for one in self.open if one.waiting_since is not None and one.waiting_since <= late_since]
+        for connection in late:
+            connection.force_close()
+        return len(late)
+
+
+class _Runner(web.AppRunner):
+    def __init__(self, app: web.Application, make: Callable[[web.Server], EdgeServer], **more: Any) -> None:
+        super().__init__(app, access_log=None, **more)
+        self._make = make
+
+    async def _make_server(self) -> web.Server:
+        return self._make(await super()._make_server())
+
+
+@asynccontextmanager
+async def serving(
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    log: Log,
+    settings: EdgeSettings | None = None,
+    notice_s: float = 0.0,
+    grace_s: float = 30.0,
+    reuse_port: bool = False,
+    clock: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[int]:
+    """Serve until the block ends; give the port (a free one for 0).
+
+    Then readiness fails for ``notice_s`` while everything is still answered, so that whoever spreads the load hears of
+    it; then nothing more is accepted, and what was accepted has ``grace_s`` to be answered.
+    """
+    require_compiled_parser()
+    known = settings or EdgeSettings()
+    runner = _Runner(
+        app, lambda inner: EdgeServer(inner, settings=known, log=log, clock=clock), shutdown_timeout=CLOSE_S
+    )
+    await runner.setup()
+    sweeping = asyncio.create_task(_sweep(runner))
+    site = web.TCPSite(runner, host, port, reuse_port=reuse_port or None, backlog=1024)
+    try:
+        await site.start()
+        yield runner.addresses[0][1]
+        draining = app[DRAINING]
+        draining.begin()
+        await asyncio.sleep(notice_s)
+        await site.stop()
+        await draining.answered(grace_s)
+    finally:
+        sweeping.cancel()
+        await runner.cleanup()
+
+
+def require_compiled_parser() -> None:
+    """Raise ParserMissing where requests would be read by the slower, laxer parser."""
+    if HttpRequestParser is HttpRequestParserPy:
+        raise ParserMissing("install aiohttp with its compiled parser (and do not set AIOHTTP_NO_EXTENSIONS)")
+
+
+async def _sweep(runner: web.AppRunner) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        server = runner.server
+        assert isinstance(server, EdgeServer)
+        server.sweep()

@@ -1,0 +1,31 @@
+"""What can be set about the edge; ``ops.settings`` reads it from the environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.edge.passage import Network
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSettings:
+    """Limits of the edge; times in seconds.
+
+    ``header_s``, ``body_s`` and ``keepalive_s`` are what a client has for sending a request's head, its body, and the
+    next request; ``handler_s`` is what this side has.  ``log_share`` is the share of good answers that get a line in
+    the access log (all refusals and errors do).
+    """
+
+    trusted_proxies: tuple[Network, ...] = ()
+    cors_origins: frozenset[str] = frozenset()
+    body_bytes_max: int = MIB
+    header_s: float = 10.0
+    body_s: float = 30.0
+    keepalive_s: float = 75.0
+    handler_s: float = 60.0
+    connections_max: int = 20_000
+    connections_per_address_max: int = 256
+    log_share: float = 1.0
+    docs_page: bool = True
