@@ -37,9 +37,9 @@ ELSEWHERE = ("READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "CLUSTE
 class Undecided(Exception):
     """Redis did not decide in time; decide without it."""
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, detail: str = "") -> None:
         super().__init__(failure)
-        self.failure = failure
+        self.failure, self.detail = failure, detail
 
 
 class LimitClient:
@@ -108,14 +108,14 @@ class LimitClient:
     def decide(self, quota: str, limits: Limits) -> Command:
         """Ask for one call; the answer is the script's list, or raises Undecided."""
         key = f"{self._prefix}{quota}".encode()
-        head = b"*6\r\n%b$%d\r\n%b\r\n%b" % (self._evalsha, len(key), key, limits.arguments)
+        head = b"*7\r\n%b$%d\r\n%b\r\n%b" % (self._evalsha, len(key), key, limits.arguments)
         return self._ask(head, self.budget_s, timed=True)
 
     def push(self, quota: str, limits: Limits, stamps: Sequence[int]) -> Command:
         """Charge calls that were admitted without Redis."""
         key = f"{self._prefix}{quota}".encode()
         words = [b"$%d\r\n%b\r\n" % (len(word), word) for word in (key, struct.pack(f"<{len(stamps)}d", *stamps))]
-        head = b"*7\r\n%b%b%b%b" % (self._evalsha, words[0], limits.arguments, words[1])
+        head = b"*8\r\n%b%b%b%b" % (self._evalsha, words[0], limits.arguments, words[1])
         return self._ask(head, PATIENCE_S, timed=True)
 
     def forget(self, quota: str) -> Command:
@@ -187,7 +187,7 @@ class LimitClient:
                 self._queue(load)
             self._queue(command)
             return
-        command.answer.set_exception(Undecided("broken"))
+        command.answer.set_exception(Undecided("broken", error))
         if error.startswith(ELSEWHERE) and self._link is not None:
             self._link.abort()
 

@@ -190,7 +190,7 @@ class RateLimiter:
         if self._breaker.failed(self._loop.time()):
             self._outage = Outage(datetime.now(UTC))
             self._observer.degraded(True)
-            log.error("rate_limit_degraded", failure=error.failure, strict=self.policy.strict)
+            log.error("rate_limit_degraded", failure=error.failure, detail=error.detail, strict=self.policy.strict)
             self._start(self._tell(self._outage))
             self._start(self._recover())
 
@@ -249,7 +249,7 @@ class RateLimiter:
             return
         try:
             await self._report(outage)
-        except Exception as error:  # noqa: BLE001  whatever the audit's trouble is, the limiter must come back
+        except Exception as error:  # whatever the audit's trouble is, the limiter goes on
             log.exception("outage_not_reported", error=type(error).__name__)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
