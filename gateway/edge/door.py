@@ -141,7 +141,7 @@ class Door:
             raise
         passage.asker = asker
         limiter = self._limiter
-        verdict = await limiter.charge(asker.quota, limiter.limits_of(asker))
+        verdict = await limiter.charge(asker.quota, self._settings.limits(asker))
         if not verdict.admitted:
             raise limiter.refusal(verdict)
         passage.quota = limiter.headers(verdict)

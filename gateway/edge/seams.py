@@ -27,10 +27,6 @@ class Authenticator(Protocol):
 class RateLimiter(Protocol):
     """``gateway.limit`` gives one."""
 
-    def limits_of(self, principal: Principal) -> Limits:
-        """What this asker's role allows."""
-        ...
-
     async def charge(self, quota: str, limits: Limits) -> Verdict:
         """Count one request; the verdict's ``admitted`` says whether it may pass."""
         ...

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.edge.passage import Network
+from gateway.limit.verdict import Limits
+from gateway.principal import Principal
 
 MIB = 1024 * 1024
+USERS = Limits(minute=60, hour=1000)
+ADMINISTRATORS = USERS.times(5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +33,9 @@ class EdgeSettings:
     connections_per_address_max: int = 256
     log_share: float = 1.0
     docs_page: bool = True
+    user_limits: Limits = USERS
+    admin_limits: Limits = ADMINISTRATORS
+
+    def limits(self, asker: Principal) -> Limits:
+        """Give the limits of an asker: the role decides."""
+        return self.admin_limits if asker.is_admin else self.user_limits

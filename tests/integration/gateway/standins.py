@@ -43,9 +43,6 @@ class CountingLimiter:
         self.charged: Counter[str] = Counter()
         self.spent: set[str] = set()
 
-    def limits_of(self, principal: Principal) -> Limits:
-        return Limits().times(5) if principal.is_admin else Limits()
-
     async def charge(self, quota: str, limits: Limits) -> Verdict:
         self.charged[quota] += 1
         return self._verdict(limits, admitted=quota not in self.spent)
