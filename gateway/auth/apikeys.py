@@ -1,0 +1,132 @@
+"""API keys, for producers that are programs: ``slc_<id>_<secret>``, shown once, kept as an HMAC under a key of ours.
+
+The prefix is for those who scan for lost secrets, the id for those who look one up.  256 bits of chance need no Argon2.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from secrets import token_hex, token_urlsafe
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.auth import users
+from gateway.auth.audit import Origin, note
+from gateway.auth.master import keyed
+from gateway.auth.revocations import revoke
+from gateway.auth.tables import api_keys
+from gateway.principal import SCOPES, Principal, Role
+
+PREFIX = "slc_"
+KEYS_MAX = 20
+USED_EVERY = timedelta(minutes=1)
+_KEY = re.compile(r"slc_([0-9a-f]{16})_[A-Za-z0-9_-]{43}", re.ASCII)
+
+
+class BadKey(ValueError):
+    """Such a key is not made; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What may be told of a key: everything but its secret."""
+
+    id: str
+    user_id: UUID
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A key that is good now: who asks, and until when."""
+
+    principal: Principal
+    expires_at: datetime | None
+
+
+def scopes_of_keys(role: Role) -> frozenset[str]:
+    """What a key of such a user may be given: never the account itself."""
+    return SCOPES[role] - {"account:write"}
+
+
+async def create(
+    conn: AsyncConnection,
+    origin: Origin,
+    user: UUID,
+    *,
+    name: str,
+    scopes: Iterable[str],
+    expires_at: datetime | None,
+    pepper: bytes,
+    now: datetime,
+) -> tuple[ApiKey, str]:
+    """Make a key; its text is given here and never again.  Raises BadKey, NoUser."""
+    owner, asked = await users.get(conn, user, lock=True), frozenset(scopes)
+    if more := asked - scopes_of_keys(owner.role):
+        raise BadKey(f"no key of this user can have {', '.join(sorted(more))}")
+    if expires_at is not None and expires_at <= now:
+        raise BadKey("a key expires in the future")
+    if sum(one.revoked_at is None for one in await listed(conn, user)) >= KEYS_MAX:
+        raise BadKey(f"a user has up to {KEYS_MAX} keys: revoke one first")
+    key = token_hex(8)
+    text = f"{PREFIX}{key}_{token_urlsafe(32)}"
+    made = ApiKey(key, user, name, tuple(sorted(asked)), now, expires_at, None, None)
+    row = {field: getattr(made, field) for field in ApiKey.__slots__}
+    await conn.execute(api_keys.insert(), row | {"scopes": list(made.scopes), "digest": keyed(pepper, text.encode())})
+    await note(conn, origin, "api_key.create", f"key:{key} of user:{user}")
+    return made, text
+
+
+async def listed(conn: AsyncConnection, user: UUID) -> Sequence[ApiKey]:
+    """Give a user's keys, the newest first."""
+    query = select(api_keys).where(api_keys.c.user_id == user).order_by(api_keys.c.created_at.desc(), api_keys.c.id)
+    return [_key(row) for row in await conn.execute(query)]
+
+
+async def withdraw(conn: AsyncConnection, origin: Origin, user: UUID, key: str, *, now: datetime) -> bool:
+    """Make a user's key useless.  False where the user has no such key."""
+    own = (api_keys.c.id == key, api_keys.c.user_id == user)
+    if (await conn.execute(select(api_keys.c.id).where(*own))).one_or_none() is None:
+        return False
+    living = api_keys.update().where(*own, api_keys.c.revoked_at.is_(None)).values(revoked_at=now)
+    if (await conn.execute(living)).rowcount:
+        await revoke(conn, "credential", key, now=now)
+        await note(conn, origin, "api_key.revoke", f"key:{key} of user:{user}")
+    return True
+
+
+async def accept(conn: AsyncConnection, text: str, pepper: bytes, *, now: datetime) -> Accepted | None:
+    """Say who sends this key, if it is one and good now."""
+    found = _KEY.fullmatch(text)
+    if found is None:
+        return None
+    row = (await conn.execute(select(api_keys).where(api_keys.c.id == found[1]))).one_or_none()
+    # Compared also where there is none: it takes as long.
+    if not hmac.compare_digest(keyed(pepper, text.encode()), row.digest if row else bytes(32)) or row is None:
+        return None
+    if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now):
+        return None
+    user = await users.get(conn, row.user_id)
+    if not user.enabled:
+        return None
+    long_ago = or_(api_keys.c.last_used_at.is_(None), api_keys.c.last_used_at < now - USED_EVERY)
+    await conn.execute(api_keys.update().where(api_keys.c.id == row.id, long_ago).values(last_used_at=now))
+    scopes = frozenset(row.scopes) & scopes_of_keys(user.role)
+    return Accepted(Principal(str(user.id), user.role, scopes, row.id), row.expires_at)
+
+
+def _key(row: Row[Any]) -> ApiKey:
+    told = {name: row._mapping[name] for name in ApiKey.__slots__}
+    return ApiKey(**{**told, "scopes": tuple(row.scopes)})
