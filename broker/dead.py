@@ -53,6 +53,19 @@ async def find(
     return [row.id for row in rows]
 
 
+async def newest(
+    conn: AsyncConnection,
+    *,
+    error: str | None = None,
+    provider: str | None = None,
+    before: UUID | None = None,
+    limit: int = 50,
+) -> list[UUID]:
+    """Name failed jobs as ``find`` does, those that were asked for last first; ``before`` goes on behind one."""
+    rows = await conn.execute(_NEWEST, {"error": error, "provider": provider, "before": before, "limit": limit})
+    return [row.id for row in rows]
+
+
 async def replay(conn: AsyncConnection, wanted: Sequence[UUID], *, now: datetime) -> Replayed:
     """Ask again for failed jobs and their dead pages; send WorkOnJob to ``queues`` after the commit."""
     told = [await jobs.retry(conn, job, now=now) for job in sorted(wanted)]
@@ -76,9 +89,10 @@ _GROUPS = text(
     WHERE jobs.state = 'failed' GROUP BY 1, 2, 3 ORDER BY jobs DESC, last_at DESC LIMIT :limit"""  # noqa: S608  only the constant above goes in
 )
 
-_FIND = text(
-    f"""SELECT id FROM jobs WHERE state = 'failed'
-        AND (CAST(:error AS text) IS NULL OR strpos({_LIKE}, :error) > 0 OR strpos(last_error, :error) > 0)
-        AND (CAST(:provider AS text) IS NULL OR args ->> 'provider' = :provider)
-    ORDER BY finished_at, id LIMIT :limit"""  # noqa: S608
-)
+_WANTED = f"""SELECT id FROM jobs WHERE state = 'failed'
+    AND (CAST(:error AS text) IS NULL OR strpos({_LIKE}, :error) > 0 OR strpos(last_error, :error) > 0)
+    AND (CAST(:provider AS text) IS NULL OR args ->> 'provider' = :provider)"""  # noqa: S608
+
+_FIND = text(f"{_WANTED} ORDER BY finished_at, id LIMIT :limit")
+
+_NEWEST = text(f"{_WANTED} AND (CAST(:before AS uuid) IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit")

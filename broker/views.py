@@ -5,7 +5,7 @@ Every list is newest first and paged by the id of its last row (ids are UUIDv7: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -125,6 +125,17 @@ class PageView:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The call that brought a page: whom it asked for what, and when."""
+
+    id: UUID
+    provider: str
+    dataset: str
+    request: Mapping[str, Any]
+    fetched_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class CallView:
     """One call as it went; ``status`` None where nothing came back."""
 
@@ -168,19 +179,22 @@ async def list_jobs(
     kind: str | None = None,
     stream: str | None = None,
     owner: str | None = None,
+    since: datetime | None = None,
     before: UUID | None = None,
     limit: int = 50,
 ) -> list[JobView]:
-    """List jobs, the newest first; ``before`` goes on behind the last one of a list."""
+    """List jobs made at ``since`` or later, the newest first; ``before`` goes on behind the last one of a list."""
     asked = {
         "jobs.state = :state": state,
         "args ->> 'provider' = :provider": provider,
         "kind = :kind": kind,
         "streams.name = :stream": stream,
         "owner = :owner": owner,
+        "jobs.created_at >= :since": since,
         "jobs.id < :before": before,
     }
-    values = {"state": state, "provider": provider, "kind": kind, "stream": stream, "owner": owner, "before": before}
+    values: dict[str, object] = {"state": state, "provider": provider, "kind": kind, "stream": stream, "owner": owner}
+    values |= {"since": since, "before": before}
     where = " AND ".join(clause for clause, value in asked.items() if value is not None) or "true"
     rows = await conn.execute(
         text(f"{_JOBS} WHERE {where} ORDER BY jobs.id DESC LIMIT :limit"),  # only constants of this module go in
@@ -201,10 +215,14 @@ async def get_job(conn: AsyncConnection, job: UUID) -> JobView | None:
     return found[0] if found else None
 
 
-async def pages_of(conn: AsyncConnection, job: UUID, *, limit: int = 1000) -> list[PageView]:
-    """Read the pages of a job, first page first."""
+async def pages_of(
+    conn: AsyncConnection, job: UUID, *, after: tuple[int, UUID] | None = None, limit: int = 1000
+) -> list[PageView]:
+    """Read the pages of a job, first page first; ``after`` goes on behind a page's (seq, id)."""
+    seq, behind = after or (-1, UUID(int=0))
     rows = await conn.execute(
-        text(f"{_PAGES} WHERE job_id = :job ORDER BY seq, id LIMIT :limit"), {"job": job, "limit": limit}
+        text(f"{_PAGES} WHERE job_id = :job AND (seq, id) > (:seq, :behind) ORDER BY seq, id LIMIT :limit"),
+        {"job": job, "seq": seq, "behind": behind, "limit": limit},
     )
     return [PageView(**row._mapping) for row in rows]
 
@@ -213,6 +231,24 @@ async def get_page(conn: AsyncConnection, page: UUID) -> PageView | None:
     """Read one page."""
     row = (await conn.execute(text(f"{_PAGES} WHERE id = :page"), {"page": page})).one_or_none()
     return PageView(**row._mapping) if row else None
+
+
+async def origins(conn: AsyncConnection, pages: Collection[UUID]) -> dict[UUID, Origin]:
+    """Say of pages which call brought them; those that users gave themselves are left out."""
+    rows = await conn.execute(
+        text("SELECT id, provider, dataset, request, fetched_at FROM page_origins WHERE id = ANY(:ids)"),
+        {"ids": list(pages)},
+    )
+    return {row.id: Origin(**row._mapping) for row in rows}
+
+
+async def count_live(conn: AsyncConnection, owner: str) -> int:
+    """Count one owner's jobs that have not come to their end."""
+    found = await conn.execute(
+        text("SELECT count(*) FROM jobs WHERE owner = :owner AND state IN ('queued', 'running', 'waiting')"),
+        {"owner": owner},
+    )
+    return int(found.scalar_one())
 
 
 async def body_of(conn: AsyncConnection, page: UUID) -> bytes | None:

@@ -11,9 +11,9 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from hashlib import sha256
+from typing import TypeVar
 
 import msgspec
-import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,9 +23,10 @@ from gateway.problems import Problem
 from gateway.routes import Reply
 
 HEADER, REPLAYED = "Idempotency-Key", "Idempotency-Replayed"
+Value = TypeVar("Value")
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
-Effect = Callable[[AsyncConnection], Awaitable[Reply]]
+Effect = Callable[[AsyncConnection], Awaitable[Reply[Value]]]
 Opened = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 
 
@@ -42,8 +43,8 @@ def key_of(call: Call, *, required: bool = False) -> str | None:
 
 
 async def once(
-    call: Call, asked: object, effect: Effect, *, opened: Opened | None = None, required: bool = False
-) -> Reply:
+    call: Call, asked: object, effect: Effect[Value], *, opened: Opened | None = None, required: bool = False
+) -> Reply[Value]:
     """Do ``effect`` in one transaction, unless the same key did so before: then give the answer of that time.
 
     ``asked`` is what the request says beside its path; ``opened`` opens the transaction (default: the asker's rows).
@@ -55,7 +56,7 @@ async def once(
         if key is None:
             return await effect(conn)
         asker, route = call.principal.user, f"{call.request.method} {call.request.path}"
-        body_hash = sha256(orjson.dumps(msgspec.to_builtins(asked), option=orjson.OPT_SORT_KEYS)).hexdigest()
+        body_hash = sha256(msgspec.json.encode(asked, order="deterministic", enc_hook=str)).hexdigest()
         if not (await conn.execute(_LOCK, {"name": f"idempotency {asker} {key}"})).scalar_one():
             raise Problem("idempotency_key_in_use", headers={"Retry-After": "1"})
         fresh = call.parts.now() - ANSWERS_KEPT_FOR

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from gateway.api import all_jobs, dead_letters, flows, items, jobs, providers, streams, works
 from gateway.routes import Routes
 
-AREAS: tuple[Routes, ...] = ()
+AREAS: tuple[Routes, ...] = (
+    jobs.routes,
+    items.routes,
+    flows.routes,
+    streams.routes,
+    providers.routes,
+    works.routes,
+    dead_letters.routes,
+    all_jobs.routes,
+)

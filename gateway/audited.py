@@ -1,0 +1,27 @@
+"""What is done to what belongs to others, or to all, is written down with it: no record, no deed."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.auth.audit import Outcome, record
+from gateway.call import Call
+
+
+async def note(call: Call, conn: AsyncConnection, action: str, thing: object, *, outcome: Outcome = "done") -> None:
+    """Write down that the asker did ``action`` to ``thing``, in the transaction that does it."""
+    await record(
+        conn,
+        actor=call.principal.user,
+        action=action,
+        object=str(thing)[:500],
+        outcome=outcome,
+        request_id=call.request_id,
+        address=call.address,
+    )
+
+
+async def note_refusal(call: Call, action: str, thing: object) -> None:
+    """Write down that something was tried and refused; in a transaction of its own, as there is no deed."""
+    async with call.parts.database.begin() as conn:
+        await note(call, conn, action, thing, outcome="refused")
