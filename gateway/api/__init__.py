@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from gateway.api import all_jobs, dead_letters, flows, items, jobs, providers, streams, works
+from gateway.api import account, all_jobs, dead_letters, flows, items, jobs, providers, streams, tokens, users, works
 from gateway.routes import Routes
 
 AREAS: tuple[Routes, ...] = (
+    tokens.routes,
+    account.routes,
+    users.routes,
     jobs.routes,
     items.routes,
     flows.routes,

@@ -90,10 +90,10 @@ class KeyRing:
         row = self._rows.get(kid)
         return self._known[kid] if row and self.state(row, now) in ("signing", "verifying") else None
 
-    def key_set(self, now: datetime) -> bytes:
-        """Write the JWK set (RFC 7517): public halves of those that sign, will sign, or signed what still lives."""
+    def key_set(self, now: datetime) -> dict[str, list[dict[str, str]]]:
+        """Give the JWK set (RFC 7517): public halves of those that sign, will sign, or signed what still lives."""
         shown = [row for row in self.rows if self.state(row, now) in ("published", "signing", "verifying")]
-        return orjson.dumps({"keys": [{**row.public, "kid": row.kid, "use": "sig", "alg": ALGORITHM} for row in shown]})
+        return {"keys": [{**row.public, "kid": row.kid, "use": "sig", "alg": ALGORITHM} for row in shown]}
 
 
 async def read_keys(conn: AsyncConnection, master: Master | None) -> KeyRing:

@@ -91,8 +91,8 @@ class Auth:
         """Keys for other purposes are derived from it, such as ``master.key("cursors")``."""
         return self.settings.master
 
-    def key_set(self) -> bytes:
-        """Give the public keys as a JWK set, JSON."""
+    def key_set(self) -> dict[str, list[dict[str, str]]]:
+        """Give the public keys as a JWK set (RFC 7517)."""
         return self.ring.key_set(self.settings.now())
 
     async def healthy(self) -> None:

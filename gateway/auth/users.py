@@ -32,6 +32,10 @@ class NoUser(BadUser):
     """There is no such user."""
 
 
+class NameTaken(BadUser):
+    """There is a user of this name already."""
+
+
 class LastAdministrator(BadUser):
     """This is the last administrator who is enabled: make another one first."""
 
@@ -70,7 +74,7 @@ async def add(
     made = uuid7()
     row = {"id": made, "name": name, "role": role, "password_hash": password_hash, "created_at": now}
     if not (await conn.execute(insert(users).on_conflict_do_nothing(), row)).rowcount:
-        raise BadUser(f"there is a user {name} already")
+        raise NameTaken(f"there is a user {name} already")
     await note(conn, origin, "user.add", f"user:{made} as {role}")
     return await get(conn, made)
 
