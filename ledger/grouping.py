@@ -14,37 +14,27 @@ from heapq import nsmallest
 from math import inf, log, sqrt
 from typing import Literal
 
+from ledger import guard
+from ledger.guard import plain
 from ledger.likeness import likeness
+from ledger.rule import RULE, Rule
 
-JOIN_MIN = 0.16
-"""Cosine of a title and a story from which the title tells that story, once the story is a long one."""
-JOIN_MORE = 0.1
-"""What a story of one title asks for beyond that; one of n titles asks for the nth part."""
-SILENCE_MORE = 0.1
-SILENCE_MORE_MAX = 0.6
-"""What is asked for beyond that for each hour between a title and the story's last (or first), and at most: a day later
-the same words mostly tell of something else."""
 SMALL_TITLES = 4
 SMALL_SHARED = 2
 """A story of fewer titles must have so many terms in common with a title: one word in common is chance."""
-RETOLD_MIN = 3.8
-"""Likeness of a title to one of a story's last titles from which it is the same news, whatever the story's rest."""
 RETOLD_LOOKED_AT = 4
-GROUP, GROUP_WEIGHT = "=", 0.6
-"""What a word counts that headlines use for others (``=kill``): it tells what happened, and names tell to whom."""
-MERGE_MIN = 0.30
-"""Cosine of two stories, each of two titles at least, from which they are one."""
+RETOLD_SHARED = 0.5
+"""The part of the shorter title's terms that a title must share with another one to be compared at length."""
+GROUP = "="
 TERMS_MIN = 2
 """A title of one term resembles everything that holds it; only its address and its words can place it."""
 MERGE_TITLES_MIN = 2
-MERGE_SILENCE_S = 2 * 3_600
-"""Stories with a longer silence between them stay two."""
 RARE = 100
 """Stories that are taken to be there from the start, so that the first titles already have rare and common words."""
 WEIGHT_MIN = 0.1
-RECENT = 32
+RECENT = 16
 """Stories that a term remembers: the last that told it."""
-LOOKED_AT = 12
+LOOKED_AT = 8
 """Stories that a title is compared with: those that share the most of its weight."""
 STORY_TERMS = 64
 """Terms that a story remembers, once it has twice as many: the most told."""
@@ -77,22 +67,34 @@ class Story:
     first_at: float = inf
     last_at: float = -inf
     turn: int = 0  # of the last title
-    samples: list[tuple[str, Sequence[str]]] = field(default_factory=list)
+    samples: list[tuple[str, Sequence[str]]] = field(default_factory=list)  # names of items, and marked terms
+    square: float = 0.0  # of the length of its terms, each weighed when it was told
     apart: frozenset[int] = frozenset()  # stories that a person has parted from it
 
     @property
     def is_wide(self) -> bool:
         """Whether it remembers more terms than it should."""
-        return len(self.terms) > 2 * STORY_TERMS
+        return self.is_wide_with(0)
+
+    def is_wide_with(self, more: int) -> bool:
+        """Whether so many more terms would be too many."""
+        return len(self.terms) + more > 2 * STORY_TERMS
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A title on its way to a story: ``name`` tells its item, ``at`` is the world's time in POSIX seconds."""
+    """A title on its way to a story: ``name`` tells its item, ``at`` is the world's time in POSIX seconds.
+
+    Names are marked in ``marked`` (``^wexbrook``), not in ``terms``, which are compared.
+    """
 
     name: str
-    terms: tuple[str, ...]
+    marked: tuple[str, ...]
     at: float
+    terms: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "terms", plain(self.marked))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,8 @@ class Memory:
     ``changed_terms``, ``changed_stories`` and ``closed`` tell a store what to write back.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rule: Rule = RULE) -> None:
+        self.rule = rule
         self.terms: dict[str, Term] = {}
         self.stories: dict[int, Story] = {}
         self.open = 0
@@ -122,52 +125,90 @@ class Memory:
         self.changed_terms: set[str] = set()
         self.changed_stories: set[int] = set()
         self.closed: set[int] = set()
+        self.parted: dict[int, frozenset[int]] = {}  # of stories that are not open, what a person parted from them
         self._by_turn: dict[int, int] = {}
 
     # -- questions ----------------------------------------------------------------------------------------------------
 
     def nearby(self, terms: Iterable[str]) -> list[int]:
         """List the stories to compare with: they share the most weight with the terms, newest first among equals."""
-        shares = self._unit(dict.fromkeys(terms, 1.0))
-        if len(shares) < TERMS_MIN:
+        weights = self._weights(terms)
+        if len(weights) < TERMS_MIN:
             return []
         common: dict[int, float] = {}
-        for term, share in shares.items():
+        for term, weight in weights.items():
             if known := self.terms.get(term):
+                square = weight * weight
                 for story in known.recent:
-                    common[story] = common.get(story, 0.0) + share * share
-        return nsmallest(LOOKED_AT, common, key=lambda story: (-common[story], -story))
+                    common[story] = common.get(story, 0.0) + square
+        found = sorted([(-weight, -story) for story, weight in common.items()])
+        return [-story for _, story in found[:LOOKED_AT]]
 
     def match(self, told: Told, nearby: Sequence[int]) -> Match | None:
         """Find the story that the title tells; None for a new one."""
-        title = self._unit(dict.fromkeys(told.terms, 1.0))
+        title = self._weights(told.terms)
         stories = [story for story in map(self.stories.__getitem__, nearby) if _silence_s(story, told.at) <= WINDOW_S]
-        scores = [(_cosine(title, self._unit(story.terms)), story) for story in stories if _has_enough_of(title, story)]
-        fit = [(score, story.id) for score, story in scores if score >= _asked(story, told.at)]
-        samples = (
-            (likeness(told.terms, terms, self.rarity), story.id, name)
-            for story in ([self.stories[max(fit)[1]]] if fit else stories[:RETOLD_LOOKED_AT])
-            for name, terms in story.samples
-        )
-        alike, story_id, neighbour = max(samples, default=(0.0, 0, ""))
-        if fit:
-            return Match("topic", story_id, max(fit)[0], neighbour)
-        return Match("retold", story_id, alike, neighbour) if alike >= RETOLD_MIN else None
+        return self._topic(told, title, stories) or self._retold(told, stories[:RETOLD_LOOKED_AT])
+
+    def _topic(self, told: Told, title: Mapping[str, float], stories: Iterable[Story]) -> Match | None:
+        """Find the story that the title resembles most of those it resembles as much as they ask for."""
+        best: Match | None = None
+        length = _length(title)
+        for story in stories:
+            shared = [term for term in title if term in story.terms]
+            if story.titles < SMALL_TITLES and len(shared) < SMALL_SHARED:
+                continue
+            asked = max(self._asked(story, told.at), best.score if best else 0.0)
+            product = sum([story.terms[term] * title[term] ** 2 for term in shared])
+            score = product / (length * sqrt(story.square))
+            if score < asked or (best and (score, story.id) < (best.score, best.story)):
+                continue
+            neighbour, marked = _nearest(title, story)
+            if not self._refuses(told, story, marked):
+                best = Match("topic", story.id, score, neighbour)
+        return best
+
+    def _retold(self, told: Told, stories: Iterable[Story]) -> Match | None:
+        found = []
+        said, unheard = set(told.terms), log(RARE + self.open)
+        rarities = {term: self.rarity(term) for term in said}  # a store has brought these; others count as new
+        for story in stories:
+            for name, marked in story.samples:
+                its = plain(marked)
+                if len(said.intersection(its)) < RETOLD_SHARED * min(len(said), len(its)):
+                    continue
+                alike = likeness(told.terms, its, lambda term: rarities.get(term, unheard))
+                if alike >= self.rule.retold and not self._refuses(told, story, marked):
+                    found.append((alike, story.id, name))
+        if not found:
+            return None
+        alike, story_id, neighbour = max(found)
+        return Match("retold", story_id, alike, neighbour)
+
+    def _refuses(self, told: Told, story: Story, neighbour: Sequence[str]) -> bool:
+        """Tell whether the title has other names and numbers than the story, or its title that is nearest."""
+        if self.rule.names and guard.knows_neither(told.marked, story.terms):
+            return True
+        return guard.filled_otherwise(told.marked, neighbour, self.rule.pattern)
+
+    def _asked(self, story: Story, at: float) -> float:
+        """Give the cosine that the story asks of a title told at that time."""
+        rule, silence_h = self.rule, _silence_s(story, at) / 3_600
+        return rule.join + rule.join_more / story.titles + min(rule.silence_more_max, rule.silence_more * silence_h)
 
     def rarity(self, term: str) -> float:
         """Weigh a term by how few of the open stories tell it."""
         stories = self.terms[term].stories if term in self.terms else 0
         return max(WEIGHT_MIN, log(RARE + self.open) - _LOGS[stories])
 
-    def _unit(self, counts: Mapping[str, float]) -> dict[str, float]:
-        """Weigh terms by how rare they are among the open stories; the squares sum to 1."""
-        every, known = log(RARE + self.open), self.terms
+    def _weights(self, terms: Iterable[str]) -> dict[str, float]:
+        """Weigh terms by how rare they are among the open stories; each once."""
+        every, known, group_weight = log(RARE + self.open), self.terms, self.rule.group_weight
         weights = {}
-        for term, count in counts.items():  # rarity(), spelt out: here most of the time is spent
+        for term in terms:  # rarity(), spelt out: here most of the time is spent
             rarity = every - _LOGS[known[term].stories] if term in known else every
-            weights[term] = count * (GROUP_WEIGHT if term[0] == GROUP else 1.0) * max(WEIGHT_MIN, rarity)
-        length = sqrt(sum(weight * weight for weight in weights.values())) or 1.0
-        return {term: weight / length for term, weight in weights.items()}
+            weights[term] = (group_weight if term[0] == GROUP else 1.0) * max(WEIGHT_MIN, rarity)
+        return weights
 
     # -- changes ------------------------------------------------------------------------------------------------------
 
@@ -182,12 +223,14 @@ class Memory:
         story = self.stories.get(story_id) or self.reopen(story_id)
         story.titles += 1
         story.first_at, story.last_at = min(story.first_at, told.at), max(story.last_at, told.at)
-        story.samples = [*story.samples[1 - SAMPLES :], (told.name, told.terms)]
+        story.samples = [*story.samples[1 - SAMPLES :], (told.name, told.marked)]
         if self._by_turn.get(story.turn) == story_id:
             del self._by_turn[story.turn]
         story.turn, self._by_turn[self.turn] = self.turn, story_id
         for term in dict.fromkeys(told.terms):
             self._tell(story, term, 1)
+        for term, weight in self._weights(told.terms).items():
+            story.square += (2 * story.terms[term] - 1) * weight * weight
         self._narrow(story)
         self.changed_stories.add(story_id)
         if (old := self._by_turn.get(self.turn - WINDOW_TITLES)) is not None:
@@ -195,27 +238,56 @@ class Memory:
 
     def merges(self, story_id: int, nearby: Iterable[int]) -> Iterator[tuple[int, int]]:
         """Make one of the story and those nearby that it has come to resemble; give (gone, kept) of each."""
-        for other_id in nearby:
-            story, other = self.stories[story_id], self.stories.get(other_id)
-            if other is None or other is story or not self._are_one(story, other):
-                continue
-            kept, gone = sorted((story_id, other_id))  # the elder keeps its name
+        for gone, kept in self.alike(story_id, nearby):
             self.merge(gone, kept)
-            story_id = kept
             yield gone, kept
 
-    def _are_one(self, story: Story, other: Story) -> bool:
+    def alike(self, story_id: int, nearby: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Give what should be merged (gone, kept); each before the next is asked for."""
+        for other in self.rivals(story_id, nearby):
+            story = self.stories[story_id]
+            if self._may_be_one(story, other) and self._are_one(story, other):
+                kept, gone = sorted((story_id, other.id))  # the elder keeps its name
+                yield gone, kept
+                story_id = kept
+
+    def rivals(self, story_id: int, nearby: Iterable[int]) -> list[Story]:
+        """List the stories nearby that the story could be one with, before it is known what they tell."""
+        story = self.stories[story_id]
+        return [
+            self.stories[other]
+            for other in nearby
+            if other in self.stories and other != story_id and self._may_be_one(story, self.stories[other])
+        ]
+
+    def shared_terms(self, story_id: int, nearby: Iterable[int]) -> set[str]:
+        """Give the terms of the story and its rivals that must be weighed to tell whether any two are one."""
+        rivals = self.rivals(story_id, nearby)
+        mine = self.stories[story_id].terms.keys()
+        return {term for rival in rivals for term in mine & rival.terms.keys()}
+
+    def _may_be_one(self, story: Story, other: Story) -> bool:
         return (
             min(story.titles, other.titles) >= MERGE_TITLES_MIN
             and other.id not in story.apart
             and story.id not in other.apart
-            and max(story.first_at - other.last_at, other.first_at - story.last_at) < MERGE_SILENCE_S
-            and _cosine(self._unit(story.terms), self._unit(other.terms)) >= MERGE_MIN
+            and max(story.first_at - other.last_at, other.first_at - story.last_at) < self.rule.merge_silence_s
         )
+
+    def _are_one(self, story: Story, other: Story) -> bool:
+        if self._product(story, other) < self.rule.merge * sqrt(story.square * other.square):
+            return False
+        mine, its = ([marked for _, marked in one.samples] for one in (story, other))
+        return not (self.rule.names and guard.parted(mine, its, self.rule.pattern))
+
+    def _product(self, one: Story, other: Story) -> float:
+        weights = self._weights([term for term in one.terms if term in other.terms])
+        return sum([one.terms[term] * other.terms[term] * weight * weight for term, weight in weights.items()])
 
     def merge(self, gone_id: int, kept_id: int) -> None:
         """Let one open story take another in."""
         gone, kept = self.stories[gone_id], self.stories[kept_id]
+        kept.square += gone.square + 2 * self._product(kept, gone)
         self.close(gone_id)
         kept.titles += gone.titles
         kept.first_at, kept.last_at = min(kept.first_at, gone.first_at), max(kept.last_at, gone.last_at)
@@ -231,7 +303,8 @@ class Memory:
         story = self.stories[story_id]
         story.titles -= 1
         story.samples = [(name, terms) for name, terms in story.samples if name != told.name]
-        for term in set(told.terms) & story.terms.keys():
+        for term, weight in self._weights(set(told.terms) & story.terms.keys()).items():
+            story.square -= (2 * story.terms[term] - 1) * weight * weight
             story.terms[term] -= 1
             if not story.terms[term]:
                 del story.terms[term]
@@ -257,7 +330,7 @@ class Memory:
 
     def reopen(self, story_id: int) -> Story:
         """Open a story that is new, or was closed; nothing of what it told before is remembered."""
-        story = self.stories[story_id] = Story(story_id)
+        story = self.stories[story_id] = Story(story_id, apart=self.parted.get(story_id, frozenset()))
         self.open += 1
         self.closed.discard(story_id)
         return story
@@ -288,21 +361,21 @@ class Memory:
         for term in story.terms.keys() - set(kept):
             self._untell(story.id, term)
         story.terms = {term: story.terms[term] for term in kept}
+        story.square = _length({t: w * story.terms[t] for t, w in self._weights(kept).items()}) ** 2
 
 
-def _has_enough_of(title: Iterable[str], story: Story) -> bool:
-    return story.titles >= SMALL_TITLES or sum(term in story.terms for term in title) >= SMALL_SHARED
-
-
-def _asked(story: Story, at: float) -> float:
-    """Give the cosine that the story asks of a title told at that time."""
-    silence_h = _silence_s(story, at) / 3_600
-    return JOIN_MIN + JOIN_MORE / story.titles + min(SILENCE_MORE_MAX, SILENCE_MORE * silence_h)
+def _nearest(title: Mapping[str, float], story: Story) -> tuple[str, Sequence[str]]:
+    """Give that of the story's last titles which shares most weight with the title, the newest among equals."""
+    return max(
+        reversed(story.samples),
+        key=lambda sample: sum([title.get(term, 0.0) ** 2 for term in set(plain(sample[1]))]),
+        default=("", ()),
+    )
 
 
 def _silence_s(story: Story, at: float) -> float:
     return max(0.0, at - story.last_at, story.first_at - at)
 
 
-def _cosine(one: Mapping[str, float], other: Mapping[str, float]) -> float:
-    return sum(share * other[term] for term, share in one.items() if term in other)
+def _length(weights: Mapping[str, float]) -> float:
+    return sqrt(sum([weight * weight for weight in weights.values()]))

@@ -6,7 +6,7 @@ numbers, places (``@france``), groups of words that headlines use for one anothe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -101,8 +101,11 @@ class _Side:
 def _side(one: Sequence[str], other: Sequence[str], weigh: Weigh) -> _Side:
     terms, others = dict.fromkeys(one), set(other)
     same = others | _compounds(one, others) | {x + y for x, y in pairwise(other)}
-    rest = [term for term in others if term not in terms]
-    found = {term: 1.0 if term in same else max((_spelt_alike(term, o) for o in rest), default=0.0) for term in terms}
+    rest = _by_first_letter(term for term in others if term not in terms)
+    found = {
+        term: 1.0 if term in same else max([_spelt_alike(term, o) for o in rest.get(term[0], ())], default=0.0)
+        for term in terms
+    }
     weights = {term: weigh(term) for term in terms}
     alone = frozenset(term for term, share in found.items() if share < ALIKE_MIN)
     return _Side(
@@ -120,11 +123,21 @@ def _compounds(one: Sequence[str], others: Collection[str]) -> set[str]:
 
 ALIKE_MIN = 0.55
 SAME_BEGINNING = 0.9
+SPELT_MIN = 4
+
+
+def _by_first_letter(terms: Iterable[str]) -> Mapping[str, Sequence[str]]:
+    """Give the words that another could be a spelling of: of four letters or more, by their first."""
+    found: dict[str, list[str]] = {}
+    for term in terms:
+        if len(term) >= SPELT_MIN and not _is_marked(term):
+            found.setdefault(term[0], []).append(term)
+    return found
 
 
 def _spelt_alike(one: str, other: str) -> float:
-    """Give how alike two words are spelt: Mursi and Morsi, sanction and sanctioned; 0 for marked terms."""
-    if min(len(one), len(other)) < 4 or one[0] != other[0] or _is_marked(one) or _is_marked(other):
+    """Give how alike two words of one first letter are spelt: Mursi and Morsi, sanction and sanctioned."""
+    if len(one) < SPELT_MIN:
         return 0.0
     if len(one) > 4 and one[:5] == other[:5]:
         return SAME_BEGINNING

@@ -13,11 +13,10 @@ from psycopg import AsyncCursor
 from psycopg.types.json import Jsonb
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledger.grouping import Told
 from ledger.model import Book, Item
 from ledger.shelf import Shelf
 from ledger.stories import write_merges
-from ledger.telling import Merge, Teller, name_of
+from ledger.telling import Merge, Teller, name_of, told_by
 from ledger.tenancy import driver_cursor
 
 
@@ -32,11 +31,13 @@ async def merge(conn: AsyncConnection, one: int, other: int, *, by: str, now: da
         gone, kept = sorted([await _now(cursor, one), await _now(cursor, other)], reverse=True)
         if gone == kept:
             return kept
-        await shelf.bring_stories([gone, kept])
+        await shelf.bring_known([gone, kept])
         teller = Teller(_no_new_story, shelf.memory)
         if gone in shelf.memory.stories:
             if kept not in shelf.memory.stories:
                 shelf.memory.reopen(kept)
+            for story in (gone, kept):
+                await shelf.bring_terms_of(story)
             shelf.memory.merge(gone, kept)
         teller.merge(gone, kept)
         await write_merges(cursor, {Merge(gone, kept): by}, teller, now)
@@ -54,8 +55,9 @@ async def split(conn: AsyncConnection, item_id: int, *, tell: Callable[[Item], I
         old, item = await _item(cursor, item_id)
         item = tell(item)
         new = await _new_story(cursor, item.title, now)
-        told = Told(name_of(item), item.terms, item.happened_at.timestamp())
+        told = told_by(item)
         await shelf.bring_stories([old])
+        await shelf.bring_terms_of(old)
         await shelf.bring_terms(told.terms)
         memory = shelf.memory
         memory.add(told, new)

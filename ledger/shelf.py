@@ -49,25 +49,44 @@ class Shelf:
             self.memory.terms[term] = Term(stories, recent)
 
     async def bring_stories(self, stories: Iterable[int]) -> None:
-        """Bring those of these stories that are open, with all their terms."""
+        """Bring those of these stories that are open."""
         wanted = set(stories) - self.memory.stories.keys() - self.memory.closed
         if wanted:
             await self.cursor.execute(f"{_STORIES} WHERE story_id = ANY(%s)", [list(wanted)])
             await self._bring_fetched()
 
+    async def bring_known(self, stories: Iterable[int]) -> None:
+        """Bring stories that items may tell for their addresses; of those that were closed, what was parted from them,
+        for they may be opened again."""
+        known = set(stories)
+        await self.bring_stories(known)
+        if closed := known - self.memory.stories.keys():
+            await self.cursor.execute(_PARTED, [list(closed)] * 2)
+            for story, others in await self.cursor.fetchall():
+                self.memory.parted[story] = frozenset(others)
+
+    async def bring_terms_of(self, story: int, *, wide_with: int | None = None) -> None:
+        """Bring all terms of an open story; or only where so many more terms would make it forget some."""
+        known = self.memory.stories.get(story)
+        if known and (wide_with is None or known.is_wide_with(wide_with)):
+            await self.bring_terms(known.terms)
+
     async def bring_due(self, titles: int) -> None:
-        """Bring the stories that will close while so many titles are told."""
+        """Bring the stories that will close while so many titles are told, with all their terms."""
         due = self.memory.turn - WINDOW_TITLES
         await self.cursor.execute(f"{_STORIES} WHERE turn > %s AND turn <= %s", [due, due + titles])
-        await self._bring_fetched()
+        due_stories = await self._bring_fetched()
+        await self.bring_terms(term for story in due_stories for term in story.terms)
 
-    async def _bring_fetched(self) -> None:
-        rows = await self.cursor.fetchall()
-        await self.bring_terms(term for row in rows for term in row[5])
-        for id_, titles, first_at, last_at, turn, terms, counts, samples, apart in rows:
+    async def _bring_fetched(self) -> list[Story]:
+        brought = []
+        for id_, titles, first_at, last_at, turn, terms, counts, samples, square, apart in await self.cursor.fetchall():
             told = dict(zip(terms, counts, strict=True))
             last: list[tuple[str, Sequence[str]]] = [(name, tuple(said)) for name, said in samples]
-            self.memory.bring(Story(id_, titles, told, first_at, last_at, turn, last, frozenset(apart)))
+            story = Story(id_, titles, told, first_at, last_at, turn, last, square, frozenset(apart))
+            self.memory.bring(story)
+            brought.append(story)
+        return brought
 
     async def keep(self) -> None:
         """Write back what has changed."""
@@ -101,16 +120,32 @@ class Shelf:
             await self.cursor.execute(_KEEP_STORIES, [orjson.dumps([_row(story) for story in changed]).decode()])
 
 
-_STORIES = "SELECT story_id, titles, first_at, last_at, turn, terms, counts, samples, apart FROM open_stories"
+_STORIES = "SELECT story_id, titles, first_at, last_at, turn, terms, counts, samples, square, apart FROM open_stories"
+
+_PARTED = """
+SELECT story, array_agg(DISTINCT coalesce(o.merged_into, o.id)) FROM (
+    SELECT coalesce(s.merged_into, s.id) AS story, c.other_id AS other
+      FROM stories s JOIN story_changes c ON c.story_id = s.id AND c.change = 'split'
+     WHERE coalesce(s.merged_into, s.id) = ANY(%s)
+     UNION ALL
+    SELECT coalesce(s.merged_into, s.id), c.story_id
+      FROM stories s JOIN story_changes c ON c.other_id = s.id AND c.change = 'split'
+     WHERE coalesce(s.merged_into, s.id) = ANY(%s)) parted
+  JOIN stories o ON o.id = parted.other
+ WHERE story <> coalesce(o.merged_into, o.id)
+ GROUP BY story
+"""
+"""What people have split from these stories, under the ids that stand for them now."""
 
 _KEEP_STORIES = """
-INSERT INTO open_stories (story_id, titles, first_at, last_at, turn, terms, counts, samples, apart)
+INSERT INTO open_stories (story_id, titles, first_at, last_at, turn, terms, counts, samples, square, apart)
 SELECT * FROM jsonb_to_recordset(%s::jsonb) AS t(
     story_id bigint, titles int, first_at float8, last_at float8, turn bigint,
-    terms text[], counts int[], samples jsonb, apart bigint[])
+    terms text[], counts int[], samples jsonb, square float8, apart bigint[])
 ON CONFLICT (story_id) DO UPDATE SET
     titles = EXCLUDED.titles, first_at = EXCLUDED.first_at, last_at = EXCLUDED.last_at, turn = EXCLUDED.turn,
-    terms = EXCLUDED.terms, counts = EXCLUDED.counts, samples = EXCLUDED.samples, apart = EXCLUDED.apart
+    terms = EXCLUDED.terms, counts = EXCLUDED.counts, samples = EXCLUDED.samples, square = EXCLUDED.square,
+    apart = EXCLUDED.apart
 """
 
 
@@ -128,5 +163,6 @@ def _row(story: Story) -> dict[str, Any]:
         "terms": list(story.terms),
         "counts": list(story.terms.values()),
         "samples": story.samples,
+        "square": story.square,
         "apart": sorted(story.apart),
     }

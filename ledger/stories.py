@@ -5,15 +5,16 @@ Grouping only: nothing about an item is changed or dropped by it.  The rules are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncCursor
 
+from ledger.guard import plain
 from ledger.model import Item
 from ledger.shelf import Shelf
-from ledger.telling import Key, Merge, Teller, Telling, name_of
+from ledger.telling import Key, Merge, Teller, Telling, name_of, told_by
 
 ALIKE = "titles"
 """Who has merged two stories, where it was no person."""
@@ -46,15 +47,39 @@ async def join(cursor: AsyncCursor[Any], items: Sequence[Item], *, now: datetime
 
 async def _tell(teller: Teller, shelf: Shelf, items: Sequence[Item]) -> list[Telling | None]:
     await shelf.bring_due(len(items))
-    await shelf.bring_terms(term for item in items for term in item.terms)
-    await shelf.bring_stories(key.story for key in teller.keys.values())
-    await shelf.bring_stories(story for item in items for story in teller.nearby(item))
-    tellings = []
-    for item in items:
-        nearby = teller.nearby(item)
-        await shelf.bring_stories(nearby)  # nearly always there: what was told before has changed little
-        tellings.append(teller.tell(item, nearby))
-    return tellings
+    await shelf.bring_terms(term for item in items for term in plain(item.terms))
+    await shelf.bring_known(key.story for key in teller.keys.values())
+    nearby = [teller.nearby(item) for item in items]
+    await shelf.bring_stories(story for stories in nearby for story in stories)
+    await shelf.bring_terms(_shared_terms(teller, items, nearby))
+    return [await _tell_one(teller, shelf, item) for item in items]
+
+
+async def _tell_one(teller: Teller, shelf: Shelf, item: Item) -> Telling | None:
+    """Take the step of ``Teller.tell``, and bring what it needs: nearly always nothing, as little has changed since
+    the page's items were looked at."""
+    nearby = teller.nearby(item)
+    await shelf.bring_stories(nearby)
+    telling = teller.place(item, nearby)
+    if telling is None:
+        return None
+    await shelf.bring_terms_of(telling.story, wide_with=len(item.terms))
+    if teller.remember(item, telling):
+        await shelf.bring_terms(teller.memory.shared_terms(telling.story, nearby))
+        for gone, kept in teller.memory.alike(telling.story, nearby):
+            await shelf.bring_terms_of(gone)
+            await shelf.bring_terms_of(kept, wide_with=len(teller.memory.stories[gone].terms))
+            teller.memory.merge(gone, kept)
+            teller.merge(gone, kept)
+            await shelf.bring_terms(teller.memory.shared_terms(kept, nearby))
+    return telling
+
+
+def _shared_terms(teller: Teller, items: Sequence[Item], nearby: Sequence[Sequence[int]]) -> Iterator[str]:
+    """Guess what the items will tell, and give the terms by which those stories could be merged with others."""
+    for item, stories in zip(items, nearby, strict=True):
+        if match := teller.memory.match(told_by(item), stories):
+            yield from teller.memory.shared_terms(match.story, stories)
 
 
 async def _there(cursor: AsyncCursor[Any], items: Iterable[Item]) -> dict[str, int]:

@@ -150,6 +150,7 @@ open_stories = Table(
     Column("terms", ARRAY(Text), nullable=False),
     Column("counts", ARRAY(Integer), nullable=False),
     Column("samples", JSONB, nullable=False),
+    Column("square", Double, nullable=False),
     Column("apart", ARRAY(BigInteger), nullable=False),
     Index(None, "turn"),
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ledger.grouping import Match, Memory, Told
+from ledger.guard import plain
 from ledger.model import Item
 
 
@@ -58,6 +59,11 @@ def name_of(item: Item) -> str:
     return f"{item.provider} {item.key}"
 
 
+def told_by(item: Item) -> Told:
+    """Give what the grouping hears of an item."""
+    return Told(name_of(item), item.terms, item.happened_at.timestamp())
+
+
 @dataclass(slots=True)
 class Teller:
     """What is known of keys and open stories, and what the items at hand add to it."""
@@ -75,24 +81,35 @@ class Teller:
 
     def nearby(self, item: Item) -> list[int]:
         """List the open stories that ``tell`` will look at."""
-        return self.memory.nearby(item.terms)
+        return self.memory.nearby(plain(item.terms))
 
     def tell(self, item: Item, nearby: Sequence[int]) -> Telling | None:
-        """Decide the item's story; None for one that has neither address nor words."""
+        """Decide the item's story and remember it; None for one that has neither address nor words."""
+        telling = self.place(item, nearby)
+        if telling and self.remember(item, telling):
+            for gone, kept in self.memory.merges(telling.story, nearby):
+                self.merge(gone, kept)
+        return telling
+
+    def place(self, item: Item, nearby: Sequence[int]) -> Telling | None:
+        """Decide the item's story; its keys lead there from now on."""
         if not item.story_keys and not item.terms:
             return None
-        name, told = name_of(item), Told(name_of(item), item.terms, item.happened_at.timestamp())
-        telling = self._known(item, name) or self._alike(told, nearby) or self._first(item)
+        name = name_of(item)
+        telling = self._known(item, name) or self._alike(told_by(item), nearby) or self._first(item)
         for key in item.story_keys:
             if key not in self.keys:
                 self.keys[key] = self.new_keys[key] = Key(telling.story, name)
-        if name not in self.there:
-            self.there[name] = telling.story
-            if item.terms:
-                self.memory.add(told, telling.story)
-                for gone, kept in self.memory.merges(telling.story, nearby):
-                    self.merge(gone, kept)
         return telling
+
+    def remember(self, item: Item, telling: Telling) -> bool:
+        """Let the title tell the story; False where it has before, or has no words."""
+        if (name := name_of(item)) in self.there:
+            return False
+        self.there[name] = telling.story
+        if item.terms:
+            self.memory.add(told_by(item), telling.story)
+        return bool(item.terms)
 
     def now(self, story: int) -> int:
         """Follow a story to the one that has taken it in."""

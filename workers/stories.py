@@ -11,15 +11,15 @@ from hashlib import sha256
 
 from ledger.model import Item
 from workers.addresses import canonical
-from workers.titles import TITLE_WORDS_MIN, plain_words, terms
+from workers.titles import TITLE_WORDS_MIN, marked_terms, plain_words
 
 TRANSLATED = "title_translated_en"
 """Where a provider gives an English title beside a foreign one, stories are told across languages."""
 
 
 def telling(item: Item) -> Item:
-    """Give the item with its story keys and the terms of its title."""
-    return replace(item, story_keys=story_keys(item), terms=terms(_comparable_title(item)))
+    """Give the item with its story keys and the terms of its title, names marked."""
+    return replace(item, story_keys=story_keys(item), terms=marked_terms(_comparable_title(item)))
 
 
 def story_keys(item: Item) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import islice
 
@@ -16,6 +17,9 @@ from workers import lexicon
 TERMS_MAX = 40
 """A longer title is a text: its first terms tell what it is about."""
 TITLE_CHARS = 1_000
+NAME = "^"
+SMALL_WORDS_MIN, SMALL_WORDS_SHARE = 2, 0.4
+"""A title with fewer words in small letters, after the first, does not tell its names by their capitals."""
 TITLE_WORDS_MIN = 4  # "Bitcoin price today" is a rubric, not a story
 
 
@@ -40,6 +44,7 @@ _WORD = re.compile(
 )
 _APOSTROPHES = re.compile(r"(?:'s|(?<=s)')(?!\w)|(?<=\w)'(?=\w)", re.IGNORECASE)
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_BREAK = re.compile(r"[:;?!.|\"\u201c]|(?<=\s)[-\u2013\u2014](?=\s)|'(?=\w)|'$")
 _VOWEL = re.compile("[aeiouy]")
 
 
@@ -49,16 +54,58 @@ def terms(title: str) -> tuple[str, ...]:
     return tuple(islice(told, TERMS_MAX))
 
 
+def marked_terms(title: str) -> tuple[str, ...]:
+    """Give the terms with ``^`` before those that are names for sure: capitals where other words have none.
+
+    None is marked in a title of capitals, or of too few words to tell.
+    """
+    words = _cased_words(title)
+    body = [word for word, begins in words if not begins and word[0].isalpha() and word.casefold() not in SILENT]
+    small = sum(word[0].islower() for word in body)
+    cased = small >= SMALL_WORDS_MIN and small >= SMALL_WORDS_SHARE * len(body)
+    told = (
+        (NAME if cased and _is_name(words, n) else "") + _term(word.casefold())
+        for n, (word, _) in enumerate(words)
+        if word.casefold() not in SILENT
+    )
+    return tuple(islice(told, TERMS_MAX))
+
+
+def _is_name(words: Sequence[tuple[str, bool]], n: int) -> bool:
+    """Tell whether a word of a title in small letters is a name.  The first one has a capital anyway: it is where it
+    begins a name of two words, and is no word that headlines use for others."""
+    word, begins = words[n]
+    if not word[0].isupper():
+        return False
+    if not begins:
+        return True
+    after, apart = words[n + 1] if n + 1 < len(words) else ("", True)
+    return after[:1].isupper() and not apart and (word.isupper() or _term(word.casefold())[0] != "=")
+
+
+def _cased_words(title: str) -> list[tuple[str, bool]]:
+    """Give the words as written, and whether each begins the title or a part of it, where everything has a capital."""
+    text, words, end = _spelt_out(title), [], 0
+    for found in _WORD.finditer(text):
+        words.append((found[0] + (found[1] or ""), not words or bool(_BREAK.search(text, end, found.start()))))
+        end = found.end()
+    return words
+
+
 def plain_words(title: str) -> list[str]:
     """Split a title into words as they are: no case, no accents, no punctuation."""
     return re.findall(r"[^\W_]+", _plain(title).casefold())
 
 
 def _words(title: str) -> list[str]:
+    return [found[0] + (found[1] or "") for found in _WORD.finditer(_spelt_out(title).casefold())]
+
+
+def _spelt_out(title: str) -> str:
     text = _THOUSANDS.sub("", _APOSTROPHES.sub("", _plain(title)))
     for pattern, plain in _PHRASES:
         text = pattern.sub(plain, text)
-    return [found[0] + (found[1] or "") for found in _WORD.finditer(text.casefold())]
+    return text
 
 
 def _plain(title: str) -> str:
