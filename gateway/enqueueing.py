@@ -53,9 +53,19 @@ def new_job(
         queue = queue_of(kind, given)
     except UnfitJobError as error:
         raise Problem("invalid", str(error), field="args") from None
-    if (why := call.parts.misfit(kind, given)) is not None:
-        raise Problem("invalid", why, field="args")
+    check_provider(call, kind, given)
     return NewJob(kind, queue, given, owner=call.principal.user, priority=priority)
+
+
+def check_provider(call: Call, kind: str, args: Mapping[str, Any]) -> None:
+    """Raise Problem ``invalid`` for what no provider could do: nobody would ever look at its queue."""
+    known = call.parts.providers.limits
+    if "provider" in args and args["provider"] not in known:
+        why: str | None = f"there is no provider {args['provider']!r}; there are {', '.join(sorted(known))}"
+    else:
+        why = call.parts.misfit(kind, args)
+    if why is not None:
+        raise Problem("invalid", why, field="args")
 
 
 def lacks(scope: str) -> Problem:

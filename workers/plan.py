@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +29,20 @@ def provider_of(args: Mapping[str, Any], providers: Mapping[str, Provider]) -> t
         place = "/".join(map(str, ["params", *fault.absolute_path]))
         raise Refused(f"{provider.name} {args['dataset']}: {place}: {fault.message[:300]}")
     return provider, dataset
+
+
+def misfit(providers: Mapping[str, Provider]) -> Callable[[str, Mapping[str, Any]], str | None]:
+    """Give the question that a door asks before it keeps a job: why no provider could do it, or None."""
+
+    def why(_: str, args: Mapping[str, Any]) -> str | None:
+        try:
+            if "provider" in args:
+                provider_of(args, providers)
+        except Refused as refused:
+            return str(refused)
+        return None
+
+    return why
 
 
 def pull_of(kind: str, args: Mapping[str, Any], *, started_at: datetime, polled_at: datetime | None) -> Pull:

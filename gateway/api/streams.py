@@ -15,7 +15,7 @@ from broker.timetable import BadScheduleError, cron_after, pull_job
 from gateway.api.job_shapes import JobAnswer, job_answer
 from gateway.audited import note
 from gateway.call import Call
-from gateway.enqueueing import hint
+from gateway.enqueueing import check_provider, hint
 from gateway.idempotency import once
 from gateway.paging import Listing, Page, after, page
 from gateway.problems import Problem
@@ -134,9 +134,7 @@ async def add_stream(call: Call, body: StreamRequest) -> Reply[StreamAnswer]:
     if (body.interval_s is None) == (body.cron is None):
         raise Problem("invalid", "give interval_s or cron: one of the two", field="interval_s")
     _check_cron(call, body.cron)
-    asked = {"provider": body.provider, "dataset": body.dataset, "params": body.params}
-    if (why := call.parts.misfit("fetch", asked)) is not None:
-        raise Problem("invalid", why, field="params")
+    check_provider(call, "fetch", {"provider": body.provider, "dataset": body.dataset, "params": body.params})
     new = NewStream(
         body.name,
         body.provider,
