@@ -10,7 +10,6 @@ from aiohttp import web
 from gateway.call import Parts
 from gateway.edge.door import Door, Log
 from gateway.edge.draining import Draining
-from gateway.edge.headers import without_server
 from gateway.edge.seams import Authenticator, RateLimiter
 from gateway.edge.settings import EdgeSettings
 from gateway.health import Probe, health_routes
@@ -19,6 +18,7 @@ from gateway.routes import Route, Routes
 
 PREFIX = "/api/v1"
 DRAINING = web.AppKey("draining", Draining)
+DOOR = web.AppKey("door", Door)
 TABLE = web.AppKey("table", tuple[Route, ...])
 
 
@@ -49,8 +49,7 @@ def make_app(
             app.router.add_get(route.path, handler, allow_head=route.media_type != "text/event-stream")
         else:
             app.router.add_route(route.method, route.path, handler)
-    app[DRAINING], app[TABLE] = draining, table
-    app.on_response_prepare.append(without_server)
+    app[DRAINING], app[TABLE], app[DOOR] = draining, table, door
     return app
 
 

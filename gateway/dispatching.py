@@ -11,15 +11,16 @@ from urllib.parse import parse_qsl
 import msgspec
 import uuid_utils
 from aiohttp import web
-from multidict import CIMultiDict
 
 from gateway.call import Call
-from gateway.edge.headers import JSON_HEADERS, SECURITY_HEADERS
+from gateway.edge.answer import JSON, Answer
+from gateway.edge.timelimit import TimeLimit
+from gateway.eventstream import EventStream
 from gateway.problems import Problem
 from gateway.routes import Reply, Route
 from gateway.strict import check_json, pairs, path_values
 
-JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+FORM = "application/x-www-form-urlencoded"
 FORM_FIELDS_MAX = 50
 
 
@@ -32,7 +33,7 @@ def _plain(value: object) -> object:
 _encode = msgspec.json.Encoder(enc_hook=_plain, decimal_format="string").encode
 
 Reader = Callable[[web.Request], Any]
-Dispatch = Callable[[Call], Awaitable[web.StreamResponse]]
+Dispatch = Callable[[Call], Awaitable[web.StreamResponse | EventStream]]
 
 
 def dispatcher(route: Route, *, body_s: float = 30.0, handler_s: float = 60.0) -> Dispatch:
@@ -46,48 +47,44 @@ def dispatcher(route: Route, *, body_s: float = 30.0, handler_s: float = 60.0) -
     read_body = _body_reader(route)
     refuses_query = "query" not in route.inputs
     handler, status, answers_json = route.handler, route.status, route.media_type == JSON
-    limit_s = None if route.media_type == "text/event-stream" else handler_s
+    limit = None if route.media_type == "text/event-stream" else TimeLimit(handler_s)
 
     async def work(call: Call, inputs: Mapping[str, Any]) -> Any:
         try:
-            async with asyncio.timeout(limit_s):
+            if limit is None:
                 return await handler(call, **inputs)
+            return await limit.within(handler(call, **inputs))
         except TimeoutError:
             raise Problem("unavailable", "this took too long", headers={"Retry-After": "5"}) from None
 
     run = work if route.method == "GET" else _shielded(work)
 
-    async def dispatch(call: Call) -> web.StreamResponse:
+    async def dispatch(call: Call) -> web.StreamResponse | EventStream:
         request = call.request
-        if refuses_query and request.query_string:
+        if refuses_query and request.rel_url.raw_query_string:
             raise Problem("invalid", "no query parameters are taken here")
         inputs = {place: read(request) for place, read in readers.items()}
         if read_body is not None:
             inputs["body"] = read_body(request, await _whole_body(request, body_s))
         value = await run(call, inputs)
-        if isinstance(value, web.StreamResponse):
-            return value
         if isinstance(value, Reply):
             return _response(value.value, value.status or status, value.headers, route.media_type)
+        if isinstance(value, (web.StreamResponse, EventStream)):
+            return value
         if answers_json and status != 204:
-            return web.Response(body=_encode(value), status=status, headers=JSON_HEADERS)
+            return Answer(_encode(value), status=status)
         return _response(value, status, {}, route.media_type)
 
     return dispatch
 
 
-def _response(value: Any, status: int, headers: Mapping[str, str], media_type: str) -> web.Response:
-    every: CIMultiDict[str] = CIMultiDict(SECURITY_HEADERS)
+def _response(value: Any, status: int, headers: Mapping[str, str], media_type: str) -> Answer:
     if status in (204, 304):
-        every.update(headers)
-        return web.Response(status=status, headers=every)
-    every["Content-Type"] = media_type if media_type == JSON else f"{media_type}; charset=utf-8"
-    every.update(headers)
-    if isinstance(value, str):
-        body = _encode(value) if media_type == JSON else value.encode()
-    else:
-        body = value if isinstance(value, bytes) else _encode(value)
-    return web.Response(body=body, status=status, headers=every)
+        return Answer(b"", status=status, media_type=media_type, more=headers)
+    if media_type == JSON:
+        return Answer(_encode(value), status=status, more=headers)
+    body = value if isinstance(value, bytes) else str(value).encode()
+    return Answer(body, status=status, media_type=f"{media_type}; charset=utf-8", more=headers)
 
 
 def _shielded(work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

@@ -69,8 +69,8 @@ class Problem(Exception):
         return KINDS[self.code].status
 
 
-def problem_response(problem: Problem, *, request_id: str | None = None) -> web.Response:
-    """Write a refusal as its document."""
+def document(problem: Problem, request_id: str | None = None) -> bytes:
+    """Write a refusal's document."""
     kind = KINDS[problem.code]
     body = {
         "type": kind.type,
@@ -81,6 +81,14 @@ def problem_response(problem: Problem, *, request_id: str | None = None) -> web.
         **({"request_id": request_id} if request_id else {}),
         **problem.extra,
     }
+    return orjson.dumps(body)
+
+
+def problem_response(problem: Problem, *, request_id: str | None = None) -> web.Response:
+    """Write a refusal as an answer of its own."""
     return web.Response(
-        body=orjson.dumps(body), status=kind.status, content_type=MEDIA_TYPE, headers=problem.headers or None
+        body=document(problem, request_id),
+        status=problem.status,
+        content_type=MEDIA_TYPE,
+        headers=problem.headers or None,
     )

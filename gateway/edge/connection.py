@@ -9,9 +9,9 @@ from aiohttp import web
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
-from gateway.edge.headers import secure
+from gateway.edge.answer import Answer
 from gateway.edge.passage import Passage, numbered
-from gateway.problems import Problem, problem_response
+from gateway.problems import MEDIA_TYPE, Problem, document
 
 if TYPE_CHECKING:
     from gateway.edge.server import EdgeServer
@@ -73,23 +73,8 @@ class Connection(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun already")
         passage = Passage(_number(), request.remote or "", self._loop.time())
-        answer = _Nameless.of(Problem("malformed_request" if status < 500 else "internal"), passage.request_id)
+        problem = Problem("malformed_request" if status < 500 else "internal")
+        more = {"X-Request-Id": passage.request_id, "Connection": "close"}
+        answer = Answer(document(problem, passage.request_id), status=problem.status, media_type=MEDIA_TYPE, more=more)
         self._server.log(request, passage, answer.status)
         return answer
-
-
-class _Nameless(web.Response):
-    """An answer outside the application, whose signal does not reach it: it takes the software's name off itself."""
-
-    @classmethod
-    def of(cls, problem: Problem, request_id: str) -> _Nameless:
-        shown = problem_response(problem, request_id=request_id)
-        answer = cls(body=shown.body, status=shown.status, headers=shown.headers)
-        secure(answer.headers)
-        answer.headers["X-Request-Id"] = request_id
-        answer.force_close()
-        return answer
-
-    async def _write_headers(self) -> None:
-        self.headers.popall("Server", None)
-        await super()._write_headers()

@@ -5,8 +5,9 @@ Tokens travel in a header that pages set themselves, never in cookies, so creden
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
+
 from aiohttp import web
-from multidict import CIMultiDict
 
 METHODS = "GET, POST, PUT, PATCH, DELETE"
 TAKES = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
@@ -25,7 +26,11 @@ class Cors:
 
     def preflight(self, request: web.Request) -> web.Response | None:
         """Answer a browser that asks before it asks; None for any other OPTIONS."""
-        if "Access-Control-Request-Method" not in request.headers or not self._origin(request):
+        if (
+            request.method != "OPTIONS"
+            or "Access-Control-Request-Method" not in request.headers
+            or not self._origin(request)
+        ):
             return None
         asks = {
             "Access-Control-Allow-Methods": METHODS,
@@ -34,11 +39,11 @@ class Cors:
         }
         return web.Response(status=204, headers=asks)
 
-    def mark(self, request: web.Request, headers: CIMultiDict[str]) -> None:
+    def mark(self, request: web.Request, headers: MutableMapping[str, str]) -> None:
         """Let a page in the list read this answer."""
         if not self._origins:
             return
-        headers.add("Vary", "Origin")
+        headers["Vary"] = "Origin"
         if origin := self._origin(request):
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Expose-Headers"] = SHOWS

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from gateway.call import Call, Parts
 from gateway.dispatching import dispatcher
+from gateway.edge.answer import Answer
 from gateway.edge.cors import Cors
 from gateway.edge.draining import Draining
 from gateway.edge.headers import secure
@@ -24,15 +25,16 @@ from gateway.edge.refusals import problem_of
 from gateway.edge.seams import Authenticator, RateLimiter
 from gateway.edge.settings import EdgeSettings
 from gateway.eventstream import EventStream
-from gateway.principal import Principal
-from gateway.problems import Problem, problem_response
+from gateway.problems import MEDIA_TYPE, Problem, document
 from gateway.routes import Route
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 AUTHORIZATION_MAX = 4096
 CLIENT_WENT = 499  # as nginx writes it: nobody was left to answer
 Log = Callable[[web.BaseRequest, Passage, int], None]
+Run = Callable[[web.Request, Passage], Awaitable[web.StreamResponse]]
 _KNOWN_METHODS = frozenset(METHODS)
+_USUAL_METHODS = _KNOWN_METHODS - {"OPTIONS"}
 _VERSIONS = frozenset({(1, 0), (1, 1)})
 _WRITES_METHODS = ", ".join(METHODS)
 
@@ -57,72 +59,105 @@ class Door:
             Cors(settings.cors_origins),
             numbered(),
         )
+        self._fixed: dict[tuple[str, str], Run] = {}
 
     def middleware(self) -> Middleware:
         """Give the one middleware: whatever happens inside, an answer with all its headers comes out."""
-        proxies, number, cors, draining, log = self._proxies, self._number, self._cors, self._draining, self._log
 
         @web.middleware
         async def door(request: web.Request, handler: Handler) -> web.StreamResponse:
-            peer = request.remote or ""
-            trusted = proxies.trusts(peer)
-            request_id = (proxies.request_id(request) if trusted else None) or number()
-            passage = request[PASSAGE] = Passage(request_id, peer, time.perf_counter())
-            REQUEST_ID.set(request_id)
-            draining.enter()
-            try:
-                if trusted:
-                    passage.address = proxies.address(request, peer)
-                _check_protocol(request)
-                asked = cors.preflight(request) if request.method == "OPTIONS" else None
-                answer = asked or await handler(request)
-            except asyncio.CancelledError:
-                log(request, passage, CLIENT_WENT)
-                raise
-            except Exception as error:  # noqa: BLE001  this is where every error becomes an answer
-                answer = problem_response(problem_of(error, request, passage), request_id=request_id)
-            finally:
-                draining.leave()
-            if not answer.prepared:
-                headers = answer.headers
-                secure(headers)
-                headers["X-Request-Id"] = request_id
-                if passage.quota:
-                    headers.update(passage.quota)
-                cors.mark(request, headers)
-                if draining.now:
-                    answer.force_close()
-            log(request, passage, answer.status)
-            return answer
+            async def run(request: web.Request, passage: Passage) -> web.StreamResponse:
+                request[PASSAGE] = passage
+                return await handler(request)
+
+            return await self._through(request, run)
 
         return door
 
+    def front(self, app_handles: Handler) -> Handler:
+        """Give the shorter way for routes whose path is always the same; ``app_handles`` answers everything else."""
+        fixed, through = self._fixed, self._through
+
+        async def front(request: web.Request) -> web.StreamResponse:
+            run = fixed.get((request.method, request.rel_url.raw_path))
+            if run is None:
+                return await app_handles(request)
+            return await through(request, run)
+
+        return front
+
     def handler(self, route: Route) -> Handler:
         """Give what aiohttp calls for a route."""
+        run = self._runner(route)
+        if "{" not in route.path:
+            self._fixed[route.method, route.path] = run
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await run(request, request[PASSAGE])
+
+        return handle
+
+    async def _through(self, request: web.Request, run: Run) -> web.StreamResponse:
+        peer, proxies, draining = request.remote or "", self._proxies, self._draining
+        trusted = proxies.trusts(peer)
+        request_id = (proxies.request_id(request) if trusted else None) or self._number()
+        passage = Passage(request_id, peer, time.perf_counter())
+        REQUEST_ID.set(request_id)
+        draining.enter()
+        try:
+            if trusted:
+                passage.address = proxies.address(request, peer)
+            if request.version not in _VERSIONS or request.method not in _USUAL_METHODS:
+                _check_protocol(request)
+                answer = self._cors.preflight(request) or await run(request, passage)
+            else:
+                answer = await run(request, passage)
+        except asyncio.CancelledError:
+            self._log(request, passage, CLIENT_WENT)
+            raise
+        except Exception as error:  # noqa: BLE001  this is where every error becomes an answer
+            problem = problem_of(error, request, passage)
+            answer = Answer(
+                document(problem, request_id), status=problem.status, media_type=MEDIA_TYPE, more=problem.headers
+            )
+        finally:
+            draining.leave()
+        if not answer.prepared:
+            headers = answer.more if isinstance(answer, Answer) else answer.headers
+            if headers is answer.headers:
+                secure(answer.headers)
+            headers["X-Request-Id"] = request_id
+            if passage.quota is not None:
+                headers.update(passage.quota)
+            self._cors.mark(request, headers)
+            if draining.now:
+                answer.force_close()
+        self._log(request, passage, answer.status)
+        return answer
+
+    def _runner(self, route: Route) -> Run:
         dispatch = dispatcher(route, body_s=self._settings.body_s, handler_s=self._settings.handler_s)
         parts, needs, name = self._parts, route.needs, f"{route.method} {route.path}"
         guard, guarded = self._limiter.guard, route.tag == "auth" or (needs or "").startswith("admin:")
         admit = self._admit_anybody if needs is None else self._admit
-        allowed = None if needs is None else _needs(needs)
+        challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{needs}"'}
 
-        async def handle(request: web.Request) -> web.StreamResponse:
-            passage = request[PASSAGE]
+        async def run(request: web.Request, passage: Passage) -> web.StreamResponse:
             passage.route = name
             if guarded:
                 guard()
             if not route.free:
                 await admit(request, passage)
             asker = passage.asker
-            if allowed is not None:
-                allowed(asker)
-            value = await dispatch(
-                Call(request=request, parts=parts, asker=asker, request_id=passage.request_id, address=passage.address)
-            )
+            if needs is not None and (asker is None or needs not in asker.scopes):
+                raise Problem("insufficient_scope", f"this needs the scope {needs}", headers=challenge)
+            call = Call(request, parts, asker, passage.request_id, passage.address)
+            value = await dispatch(call)
             if isinstance(value, EventStream):
                 return await self._follow(request, passage, value)
             return value
 
-        return handle
+        return run
 
     async def _admit(self, request: web.Request, passage: Passage) -> None:
         """Find out who asks and charge them; who cannot be verified is charged by address."""
@@ -165,17 +200,6 @@ class Door:
 def unauthenticated(detail: str | None = None) -> Problem:
     """Say that a token is needed."""
     return Problem("unauthenticated", detail, headers={"WWW-Authenticate": "Bearer"})
-
-
-def _needs(scope: str) -> Callable[[Principal | None], None]:
-    challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
-
-    def allowed(asker: Principal | None) -> None:
-        assert asker is not None
-        if scope not in asker.scopes:
-            raise Problem("insufficient_scope", f"this needs the scope {scope}", headers=challenge)
-
-    return allowed
 
 
 def _check_protocol(request: web.Request) -> None:

@@ -7,15 +7,18 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
+from aiohttp.typedefs import Handler
 
-from gateway.app import DRAINING
+from gateway.app import DOOR, DRAINING
 from gateway.edge.connection import Connection
 from gateway.edge.door import Log
 from gateway.edge.passage import Proxies
+from gateway.edge.request import EdgeRequest
 from gateway.edge.settings import EdgeSettings
 
 SWEEP_S = 0.5
@@ -30,12 +33,18 @@ class EdgeServer(web.Server):
     """aiohttp's server with connections of our own, which it counts by address and closes when they dawdle."""
 
     def __init__(
-        self, inner: web.Server, *, settings: EdgeSettings, log: Log, clock: Callable[[], float] = time.monotonic
+        self,
+        inner: web.Server,
+        *,
+        front: Callable[[Handler], Handler],
+        settings: EdgeSettings,
+        log: Log,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take over from ``inner``, which was made for the application."""
+        """Take over from ``inner``, which was made for the application, and ask ``front`` before it."""
         super().__init__(
-            inner.request_handler,
-            request_factory=inner.request_factory,
+            cast(Any, front(cast(Handler, inner.request_handler))),
+            request_factory=partial(cast(Callable[..., EdgeRequest], inner.request_factory), _cls=EdgeRequest),
             handler_cancellation=True,
             keepalive_timeout=settings.keepalive_s,
             access_log=None,
@@ -106,7 +115,9 @@ async def serving(
     require_compiled_parser()
     known = settings or EdgeSettings()
     runner = _Runner(
-        app, lambda inner: EdgeServer(inner, settings=known, log=log, clock=clock), shutdown_timeout=CLOSE_S
+        app,
+        lambda inner: EdgeServer(inner, front=app[DOOR].front, settings=known, log=log, clock=clock),
+        shutdown_timeout=CLOSE_S,
     )
     await runner.setup()
     sweeping = asyncio.create_task(_sweep(runner))
