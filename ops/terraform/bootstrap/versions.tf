@@ -13,12 +13,11 @@ terraform {
 
 provider "aws" {
   region              = var.region
-  allowed_account_ids = var.aws_endpoint == "" ? [var.account_id] : null
+  allowed_account_ids = [var.account_id]
 
   max_retries                 = var.aws_endpoint == "" ? null : 2
   skip_credentials_validation = var.aws_endpoint != ""
   skip_metadata_api_check     = var.aws_endpoint != ""
-  skip_requesting_account_id  = var.aws_endpoint != ""
   s3_use_path_style           = var.aws_endpoint != ""
 
   default_tags {

@@ -7,9 +7,9 @@ import logging
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from tests.infra.aws import autoscaling, backup, cloudformation, ecs, elasticache, rds, s3
+from tests.infra.aws import autoscaling, backup, cloudformation, ec2, ecs, elasticache, rds, s3
 
-GAPS = (autoscaling, backup, cloudformation, ecs, elasticache, rds, s3)
+GAPS = (autoscaling, backup, cloudformation, ec2, ecs, elasticache, rds, s3)
 
 
 def main() -> None:
