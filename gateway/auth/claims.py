@@ -142,7 +142,7 @@ def _times(said: Mapping[str, Any], now: float) -> tuple[int, int]:
     exp, iat, nbf = (said[name] for name in ("exp", "iat", "nbf"))
     if not (type(exp) is int and type(iat) is int and type(nbf) is int):
         raise NoToken("times are whole numbers")
-    if not (0 < exp - iat <= LIFE_S and now < exp and max(iat, nbf) <= now + LEEWAY_S):
+    if not (nbf == iat and 0 < exp - iat <= LIFE_S and now < exp and iat <= now + LEEWAY_S):
         raise NoToken("not now")
     return iat, exp
 

@@ -23,6 +23,7 @@ MODULES = MappingProxyType(
         "import": "books",
         "items": "items",
         "jobs": "jobs",
+        "keys": "keys",
         "migrate": "processes",
         "pnl": "pnl",
         "providers": "providers",
@@ -33,6 +34,7 @@ MODULES = MappingProxyType(
         "stories": "stories",
         "streams": "streams",
         "up": "up",
+        "user": "users",
         "verify": "books",
         "worker": "processes",
     }

@@ -13,7 +13,7 @@ import rich.progress
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import proof
-from ledger.bookview import FOREVER, When, view
+from ledger.bookview import FOREVER, View, When, view
 from ledger.csvfile import BadFile
 from ledger.lots import Method
 from ledger.proof import Finding
@@ -23,6 +23,7 @@ from ops.cli.opening import CannotDo, ask, opened, said_clearly
 from ops.cli.options import MOMENT, as_json
 from ops.cli.output import console, plain, show_json, show_table, utc_now
 from ops.cli.processes import started
+from ops.cli.whose import owner, owner_of
 from ops.importing import Account, FileRow, Format, bring_in, read_rows, rehearse
 from ops.settings import Settings
 
@@ -30,7 +31,7 @@ SHOWN_ROWS = 20
 METHOD = click.option(
     "--method", type=click.Choice([one.value for one in Method]), default=Method.FIFO.value, show_default=True
 )
-USER = click.option("--user", required=True, help="Whose books.")
+USER = click.option("--user", required=True, help="Whose books: a user's name, or what they are kept under.")
 
 
 @click.command("import")
@@ -54,7 +55,7 @@ def import_(*, file: Path, user: str | None, form: Format, source: str | None, d
       sluice import fills.csv --format hyperliquid --user alice
     """
     settings, source = started(), source or form
-    rows = _read(file, form, user)
+    rows = _read(file, form, user and owner_of(settings, user))
     account = asyncio.run(_import(settings, rows, source, file.name, dry_run=dry_run))
     if as_json:
         refused = [{"row": number, "reason": reason} for number, reason in account.refused]
@@ -120,7 +121,7 @@ def verify(*, user: str | None, as_json: bool) -> None:
 
     async def prove(conn: AsyncConnection) -> list[Finding]:
         found: list[Finding] = []
-        for one in [user] if user is not None else await proof.users(conn):
+        for one in [await owner(conn, user)] if user is not None else await proof.users(conn):
             found += await proof.verify(conn, one)
         return found
 
@@ -149,7 +150,11 @@ def statement(*, user: str, method: str, form: str, as_of: datetime | None, know
       sluice statement --user alice > alice.csv
       sluice statement --user alice --method HIFO --format beancount > alice.beancount
     """
-    seen = ask(lambda conn: view(conn, user, Method(method), moments(as_of, known_at)))
+
+    async def read(conn: AsyncConnection) -> View:
+        return await view(conn, await owner(conn, user), Method(method), moments(as_of, known_at))
+
+    seen = ask(read)
     try:
         click.echo(as_csv(seen) if form == "csv" else as_beancount(seen), nl=False)
     except NoStatement as error:

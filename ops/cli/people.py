@@ -7,6 +7,9 @@ from dramatiq.middleware import MiddlewareError
 from broker.connect import UnknownBrokerError
 from broker.limiter import LimiterUnreachable
 from broker.producer import BrokerUnreachableError
+from gateway.auth.apikeys import BadKey
+from gateway.auth.master import WeakSecret
+from gateway.auth.users import BadUser
 from ledger.engine import LedgerUnreachable
 from ops.cli.opening import CannotDo
 from ops.embedded import AlreadyRunning, CannotStart
@@ -14,7 +17,9 @@ from ops.settings import BadSetting
 
 FOR_PEOPLE = (
     AlreadyRunning,
+    BadKey,
     BadSetting,
+    BadUser,
     BrokerUnreachableError,
     CannotDo,
     CannotStart,
@@ -22,4 +27,5 @@ FOR_PEOPLE = (
     LimiterUnreachable,
     MiddlewareError,
     UnknownBrokerError,
+    WeakSecret,
 )

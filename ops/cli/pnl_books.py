@@ -9,7 +9,7 @@ import click
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import explain as explaining
-from ledger.bookkeeping import Shelf, set_policy
+from ledger.bookkeeping import Run, Shelf, set_policy
 from ledger.bookview import View, marks, told, view
 from ledger.explain import NoDisposal
 from ledger.figures import Step, history
@@ -24,6 +24,7 @@ from ops.cli.opening import CannotDo, ask
 from ops.cli.options import MOMENT, SPAN, as_json
 from ops.cli.output import show_json, show_pairs, show_table, utc_now
 from ops.cli.pnl import pnl
+from ops.cli.whose import owner
 
 AS_OF = click.option("--as-of", type=MOMENT, help="Only what had happened by then.")
 KNOWN_AT = click.option("--known-at", type=MOMENT, help="As it was believed then, before what was recorded later.")
@@ -33,7 +34,7 @@ _POOL = ("account", "coin", "realised", "income", "expense", "open_qty", "open_c
 def _seen(user: str, method: str, as_of: datetime | None, known_at: datetime | None) -> tuple[View, dict[str, Mark]]:
     async def read(conn: AsyncConnection) -> tuple[View, dict[str, Mark]]:
         when = moments(as_of, known_at)
-        return await view(conn, user, Method(method), when), await marks(conn, when)
+        return await view(conn, await owner(conn, user), Method(method), when), await marks(conn, when)
 
     return ask(read)
 
@@ -165,8 +166,12 @@ def history_(*, user: str, method: str, step: str, known_at: datetime | None, as
 @as_json
 def explain(*, disposal: str, user: str, method: str, as_json: bool) -> None:
     """Say why: the lots, fees and prices of DISPOSAL (a trade's id), and the kept page or file row of each."""
+
+    async def read(conn: AsyncConnection) -> list[dict[str, Any]]:
+        return await explaining.explain(conn, await owner(conn, user), disposal, Method(method))
+
     try:
-        found = ask(lambda conn: explaining.explain(conn, user, disposal, Method(method)))
+        found = ask(read)
     except NoDisposal as error:
         raise CannotDo(str(error)) from None
     if as_json:
@@ -186,7 +191,11 @@ def explain(*, disposal: str, user: str, method: str, as_json: bool) -> None:
 def policy(*, user: str, pool_by: str, allow_short: bool) -> None:
     """Say how a user's books are to be kept; their whole history is booked again if that is new."""
     wanted = Policy(PoolBy(pool_by), allow_short)
-    run = ask(lambda conn: set_policy(conn, user, wanted, Shelf(), now=utc_now()))
+
+    async def change(conn: AsyncConnection) -> Run | None:
+        return await set_policy(conn, await owner(conn, user), wanted, Shelf(), now=utc_now())
+
+    run = ask(change)
     click.echo("nothing changed" if run is None else f"{run.rows} rows were booked again")
 
 
