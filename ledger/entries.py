@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Literal
@@ -27,6 +27,7 @@ EntryKind = Literal["buy", "sell", "income", "spend", "transfer", "reversal", "g
 MARKET, FEES, INCOME, EXPENSE = "market", "fees", "income", "expense"
 GENESIS = bytes(32)
 """What the first batch of a user is chained to."""
+LEAF_BYTES = 32
 PRICE_PLACES = 40
 AMOUNT_END = Decimal(10) ** 42
 
@@ -81,10 +82,13 @@ class NewEntry:
     undoes: Key | None = None
     page: UUID | None = None
     position: int = 0
+    told: bytes = field(init=False, repr=False)
+    """The body as ``body_text`` gives it."""
     body_hash: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "body_hash", body_hash(self.body))
+        object.__setattr__(self, "told", body_text(self.body))
+        object.__setattr__(self, "body_hash", sha256(self.told).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,36 +177,28 @@ def transfers_of(trade: Trade) -> list[Transfer]:
 
 def body_hash(body: Mapping[str, Any]) -> str:
     """Give 64 hex digits that are equal for equal content."""
-    return sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return sha256(body_text(body)).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An entry as the tables hold it."""
-
-    id: UUID
-    user: str
-    key: Key
-    kind: str
-    happened_at: datetime
-    recorded_at: datetime
-    reverses: UUID | None
-    body: Mapping[str, Any]
+def body_text(body: Mapping[str, Any]) -> bytes:
+    """Write a body as JSON; equal content gives equal text."""
+    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
 
 
-def leaf(entry: Stored, transfers: Sequence[tuple[str, str, str, Decimal]]) -> bytes:
-    """Hash everything that an entry says: itself and its transfers (debit, credit, asset, amount) in order."""
-    told = [
-        str(entry.id),
-        entry.user,
-        [entry.key.source, entry.key.external_id, entry.key.occurrence],
-        entry.kind,
-        [at.astimezone(UTC).isoformat() for at in (entry.happened_at, entry.recorded_at)],
-        None if entry.reverses is None else str(entry.reverses),
-        entry.body,
-        [[debit, credit, asset, plain(moved)] for debit, credit, asset, moved in transfers],
-    ]
-    return sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).digest()
+def leaf(
+    head: Sequence[Any], reverses: UUID | None, body: bytes, transfers: Sequence[tuple[str, str, str, str]]
+) -> bytes:
+    """Hash everything that an entry says: ``head``, its body as ``body_text`` gives it, its transfers in order.
+
+    Each transfer is debit, credit, asset and amount (as ``numbers.plain`` writes it).
+    """
+    told = [*head, None if reverses is None else str(reverses), orjson.Fragment(body), transfers]
+    return sha256(orjson.dumps(told)).digest()
+
+
+def leaf_head(entry: UUID, user: str, key: Key, kind: str, times: tuple[str, str]) -> list[Any]:
+    """Say which entry it is; ``times`` are when it happened and when it was recorded, in UTC as ISO 8601."""
+    return [str(entry), user, (key.source, key.external_id, key.occurrence), kind, times]
 
 
 def chained(previous: bytes, leaves: Sequence[bytes]) -> bytes:

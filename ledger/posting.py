@@ -5,20 +5,19 @@ Each call is part of the caller's transaction, for one user whose only writer it
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from decimal import Decimal
+from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-import orjson
 from psycopg import AsyncCursor
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from ledger import posting_stage as stage
-from ledger.entries import GENESIS, Key, NewEntry, Quote, Stored, Transfer, chained, leaf
+from ledger.entries import GENESIS, Key, NewEntry, Quote, Transfer, chained, leaf, leaf_head
 from ledger.numbers import plain
 from ledger.tenancy import acting_for, driver_cursor, one_writer
 from ledger.trades import shown
@@ -110,6 +109,10 @@ async def post_prices(conn: AsyncConnection, quotes: Sequence[Quote], *, now: da
     return told
 
 
+_Fresh = tuple[UUID, NewEntry, UUID | None]
+"""A new entry: its id, and the id of what it reverses."""
+
+
 @dataclass(slots=True)
 class _Work:
     """One call of ``post``."""
@@ -119,59 +122,88 @@ class _Work:
     now: datetime
 
     async def post(self, entries: Sequence[NewEntry]) -> list[Outcome]:
-        asked = {key for entry in entries for key in (entry.key, entry.undoes) if key is not None}
+        asked = {entry.key for entry in entries} | {entry.undoes for entry in entries if entry.undoes is not None}
         held = await _known(self.cursor, self.user, list(asked))
         outcomes: dict[int, Outcome] = {}
-        fresh: dict[int, tuple[UUID, NewEntry, UUID | None]] = {}
+        fresh: dict[Key, _Fresh] = {}
+        places: list[tuple[int, UUID, Held | None]] = []
         for n, entry in enumerate(entries):
-            if (there := held.get(entry.key)) is not None:
+            there = held.get(entry.key) or _held(fresh.get(entry.key))
+            if there is not None:
                 outcomes[n] = _judged(entry, there)
                 continue
-            undone = held.get(entry.undoes) if entry.undoes else None
-            if entry.undoes is not None and (reason := _irreversible(entry.undoes, undone)):
-                outcomes[n] = Outcome("refused", reason=reason)
-                continue
-            new = uuid7()
-            fresh[n] = (new, entry, undone.id if undone else None)
-            held[entry.key] = Held(
-                new, entry.kind, entry.body_hash, entry.body, entry.coins, entry.happened_at, 0, reversed=False
-            )
-            if entry.undoes is not None and undone is not None:
+            undone = None
+            if entry.undoes is not None:
+                undone = held.get(entry.undoes) or _held(fresh.get(entry.undoes))
+                if undone is None or undone.reversed or undone.kind in {"reversal", "gains"}:
+                    outcomes[n] = Outcome("refused", reason=_irreversible(entry.undoes, undone))
+                    continue
                 held[entry.undoes] = replace(undone, reversed=True)
-                outcomes[n] = Outcome("new", new, touched=undone)
+            new = uuid7()
+            fresh[entry.key] = (new, entry, undone.id if undone else None)
+            places.append((n, new, undone))
         if fresh:
             seqs = await self._write(list(fresh.values()))
-            for n, (new, _, _) in fresh.items():
-                outcomes[n] = replace(outcomes.get(n, Outcome("new", new)), seq=seqs[new])
+            for n, new, undone in places:
+                outcomes[n] = Outcome("new", new, seqs[new], touched=undone)
         return [outcomes[n] for n in range(len(entries))]
 
-    async def _write(self, fresh: Sequence[tuple[UUID, NewEntry, UUID | None]]) -> dict[UUID, int]:
+    async def _write(self, fresh: Sequence[_Fresh]) -> dict[UUID, int]:
+        """Write entries and what goes with them; the server takes rows in while their hashes are worked out here."""
         cursor = self.cursor
         transfers = await self._transfers(fresh)
-        given: dict[str, Any] = {"user": self.user, "now": self.now, "entries": len(fresh)}
-        await cursor.execute(stage.PREPARE)
-        leaves: list[bytes] = []
-        async with cursor.copy(stage.COPY_ENTRIES) as copy:
-            for n, (new, entry, undone) in enumerate(fresh):
-                leaves.append(self._leaf(new, entry, undone, transfers[new]))
-                await copy.write_row(_staged(n, new, entry, undone, leaves[-1]))
-        async with cursor.copy(stage.COPY_TRANSFERS) as copy:
-            for new, _, _ in fresh:
-                for n, moved in enumerate(transfers[new]):
-                    await copy.write_row((new, n, moved.debit, moved.credit, moved.asset, moved.amount))
-        await cursor.execute(stage.LAST_BATCH, given)
+        await cursor.execute(stage.LAST_BATCH, {"user": self.user})
         number, previous = await cursor.fetchone() or (0, GENESIS)
-        given |= {"batch": number + 1, "previous": previous, "hash": chained(previous, leaves)}
-        await cursor.execute(stage.ADD_BATCH, given)
-        await cursor.execute(stage.OPEN_ACCOUNTS, given)
-        await cursor.execute(stage.ADD_ENTRIES, given)
+        given: dict[str, Any] = {"user": self.user, "now": self.now, "entries": len(fresh), "batch": number + 1}
+        accounts = await self._accounts(transfers)
+        await cursor.execute(stage.PREPARE)
+        async with cursor.copy(stage.COPY_ENTRIES) as copy:
+            for new, entry, undone in fresh:
+                await copy.write_row(_staged(new, entry, undone))
+        _, (leaves, lines) = await asyncio.gather(
+            cursor.execute(stage.ADD_ENTRIES, given), self._worked_out(fresh, transfers, accounts)
+        )
         seqs: dict[UUID, int] = dict(await cursor.fetchall())
-        assert len(seqs) == len(fresh), "somebody else wrote this user's books"
+        async with cursor.copy(stage.COPY_TRANSFERS) as copy:
+            await copy.write(lines)
         await cursor.execute(stage.ADD_TRANSFERS, given)
         await cursor.execute(stage.MOVE_BALANCES, given)
+        given |= {"previous": previous, "leaves": b"".join(leaves), "hash": chained(previous, leaves)}
+        await cursor.execute(stage.ADD_BATCH, given)
         return seqs
 
-    async def _transfers(self, fresh: Sequence[tuple[UUID, NewEntry, UUID | None]]) -> dict[UUID, Sequence[Transfer]]:
+    async def _accounts(self, transfers: Mapping[UUID, Sequence[Transfer]]) -> dict[tuple[str, str], int]:
+        """Give the id of each account that is moved, by name and asset; open those that are not there."""
+        moved = {(name, one.asset) for some in transfers.values() for one in some for name in (one.debit, one.credit)}
+        given = {"user": self.user, "now": self.now}
+        ids: dict[tuple[str, str], int] = {}
+        for statement in (stage.ACCOUNTS, stage.OPEN_ACCOUNTS):
+            if wanted := sorted(moved - ids.keys()):
+                names, assets = ([place[n] for place in wanted] for n in (0, 1))
+                await self.cursor.execute(statement, given | {"names": names, "assets": assets})
+                ids |= {(name, asset): id_ for name, asset, id_ in await self.cursor.fetchall()}
+        return ids
+
+    async def _worked_out(
+        self, fresh: Sequence[_Fresh], transfers: Mapping[UUID, Sequence[Transfer]], ids: Mapping[tuple[str, str], int]
+    ) -> tuple[list[bytes], str]:
+        """Hash each entry, and write its transfers down as COPY reads them."""
+        leaves: list[bytes] = []
+        lines: list[str] = []
+        escaped = {asset: asset.replace("\\", "\\\\") for _, asset in ids}
+        recorded = self.now.astimezone(UTC).isoformat()
+        for new, entry, undone in fresh:
+            moved = [(one.debit, one.credit, one.asset, plain(one.amount)) for one in transfers[new]]
+            times = (entry.happened_at.astimezone(UTC).isoformat(), recorded)
+            head = leaf_head(new, self.user, entry.key, entry.kind, times)
+            leaves.append(leaf(head, undone, entry.told, moved))
+            lines += [
+                f"{head[0]}\t{n}\t{ids[debit, asset]}\t{ids[credit, asset]}\t{escaped[asset]}\t{amount}\n"
+                for n, (debit, credit, asset, amount) in enumerate(moved)
+            ]
+        return leaves, "".join(lines)
+
+    async def _transfers(self, fresh: Sequence[_Fresh]) -> dict[UUID, Sequence[Transfer]]:
         """Give each new entry its transfers; those of a reversal are those that it undoes, turned round."""
         told: dict[UUID, Sequence[Transfer]] = {new: entry.transfers for new, entry, _ in fresh}
         older = [undone for _, _, undone in fresh if undone is not None and undone not in told]
@@ -184,11 +216,6 @@ class _Work:
             if undone is not None:
                 told[new] = [moved.back() for moved in undoing.get(undone) or told.get(undone, [])]
         return told
-
-    def _leaf(self, new: UUID, entry: NewEntry, undone: UUID | None, transfers: Sequence[Transfer]) -> bytes:
-        moved: list[tuple[str, str, str, Decimal]] = [(t.debit, t.credit, t.asset, t.amount) for t in transfers]
-        stored = Stored(new, self.user, entry.key, entry.kind, entry.happened_at, self.now, undone, entry.body)
-        return leaf(stored, moved)
 
 
 async def _known(cursor: AsyncCursor[Any], user: str, keys: Sequence[Key]) -> dict[Key, Held]:
@@ -205,6 +232,14 @@ async def _known(cursor: AsyncCursor[Any], user: str, keys: Sequence[Key]) -> di
     }
 
 
+def _held(fresh: _Fresh | None) -> Held | None:
+    """Give what came in the same call as the books will hold it."""
+    if fresh is None:
+        return None
+    new, one, _ = fresh
+    return Held(new, one.kind, one.body_hash, one.body, one.coins, one.happened_at, 0, reversed=False)
+
+
 def _judged(entry: NewEntry, there: Held) -> Outcome:
     if there.body_hash == entry.body_hash:
         return Outcome("there", there.id)
@@ -214,12 +249,10 @@ def _judged(entry: NewEntry, there: Held) -> Outcome:
 def _irreversible(key: Key, undone: Held | None) -> str:
     if undone is None:
         return f"there is no {key} to reverse"
-    if undone.kind in {"reversal", "gains"}:
-        return f"{key} is a {undone.kind} and cannot be reversed"
-    return f"{key} has been reversed before" if undone.reversed else ""
+    return f"{key} has been reversed before" if undone.reversed else f"{key} is a {undone.kind} and cannot be reversed"
 
 
-def _staged(n: int, new: UUID, entry: NewEntry, undone: UUID | None, hashed: bytes) -> tuple[Any, ...]:
+def _staged(new: UUID, entry: NewEntry, undone: UUID | None) -> tuple[Any, ...]:
     key = entry.key
     return (
         new,
@@ -232,8 +265,6 @@ def _staged(n: int, new: UUID, entry: NewEntry, undone: UUID | None, hashed: byt
         undone,
         entry.page,
         entry.position,
-        hashed,
         list(entry.coins),
-        orjson.dumps(entry.body).decode(),
-        n,
+        entry.told.decode(),
     )

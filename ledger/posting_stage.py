@@ -11,11 +11,11 @@ PREPARE: LiteralString = """
 CREATE TEMPORARY TABLE IF NOT EXISTS entry_stage (
     id uuid NOT NULL, source text NOT NULL, external_id text NOT NULL, occurrence int NOT NULL, body_hash text NOT NULL,
     kind text NOT NULL, happened_at timestamptz NOT NULL, reverses uuid, page_id uuid, position int NOT NULL,
-    leaf bytea NOT NULL, coins text[] NOT NULL, body jsonb NOT NULL, n int NOT NULL
+    coins text[] NOT NULL, body jsonb NOT NULL
 ) ON COMMIT DELETE ROWS;
 CREATE TEMPORARY TABLE IF NOT EXISTS transfer_stage (
-    entry_id uuid NOT NULL, n smallint NOT NULL, debit text COLLATE "C" NOT NULL, credit text COLLATE "C" NOT NULL,
-    asset text COLLATE "C" NOT NULL, amount numeric(78, 36) NOT NULL
+    entry_id uuid NOT NULL, n smallint NOT NULL, debit bigint NOT NULL, credit bigint NOT NULL, asset text NOT NULL,
+    amount numeric NOT NULL
 ) ON COMMIT DELETE ROWS;
 DELETE FROM entry_stage;
 DELETE FROM transfer_stage
@@ -26,46 +26,45 @@ COPY_TRANSFERS: LiteralString = "COPY transfer_stage FROM STDIN"
 
 OPEN_ACCOUNTS: LiteralString = """
 INSERT INTO accounts (user_id, name, asset, opened_at)
-SELECT %(user)s, w.name, w.asset, %(now)s
-  FROM (SELECT debit AS name, asset FROM transfer_stage UNION SELECT credit, asset FROM transfer_stage) w
- WHERE NOT EXISTS (SELECT FROM accounts a WHERE a.user_id = %(user)s AND a.name = w.name AND a.asset = w.asset)
- ORDER BY w.name, w.asset
-ON CONFLICT (user_id, name, asset) DO NOTHING
+SELECT %(user)s, name, asset, %(now)s FROM unnest(%(names)s::text[], %(assets)s::text[]) AS w(name, asset)
+ ORDER BY name, asset
+RETURNING name, asset, id
+"""
+
+ACCOUNTS: LiteralString = """
+SELECT a.name, a.asset, a.id
+  FROM unnest(%(names)s::text[], %(assets)s::text[]) AS w(name, asset)
+  JOIN accounts a ON a.user_id = %(user)s AND a.name = w.name COLLATE "C" AND a.asset = w.asset COLLATE "C"
 """
 
 ADD_ENTRIES: LiteralString = """
 INSERT INTO entries (user_id, id, source, external_id, occurrence, body_hash, kind, happened_at, recorded_at, reverses,
-                     page_id, position, batch, leaf, coins, body)
+                     page_id, position, batch, coins, body)
 SELECT %(user)s, id, source, external_id, occurrence, body_hash, kind, happened_at, %(now)s, reverses,
-       page_id, position, %(batch)s, leaf, coins, body
-  FROM entry_stage ORDER BY n
-ON CONFLICT (user_id, source, external_id, occurrence) DO NOTHING
+       page_id, position, %(batch)s, coins, body
+  FROM entry_stage
 RETURNING id, seq
 """
 
 ADD_TRANSFERS: LiteralString = """
 INSERT INTO transfers (user_id, entry_id, n, debit, credit, asset, amount)
-SELECT %(user)s, t.entry_id, t.n, d.id, c.id, t.asset, t.amount
-  FROM transfer_stage t
-  JOIN accounts d ON d.user_id = %(user)s AND d.name = t.debit AND d.asset = t.asset
-  JOIN accounts c ON c.user_id = %(user)s AND c.name = t.credit AND c.asset = t.asset
+SELECT %(user)s, * FROM transfer_stage
 """
 
 MOVE_BALANCES: LiteralString = """
 INSERT INTO balances (user_id, account_id, asset, amount)
-SELECT %(user)s, a.id, a.asset, sum(m.amount)
-  FROM (SELECT debit AS name, asset, amount FROM transfer_stage
+SELECT %(user)s, account, asset, sum(amount)
+  FROM (SELECT debit AS account, asset, amount FROM transfer_stage
          UNION ALL SELECT credit, asset, -amount FROM transfer_stage) m
-  JOIN accounts a ON a.user_id = %(user)s AND a.name = m.name AND a.asset = m.asset
- GROUP BY a.id, a.asset ORDER BY a.id
+ GROUP BY account, asset ORDER BY account
 ON CONFLICT (user_id, account_id) DO UPDATE SET amount = balances.amount + excluded.amount
 """
 
 LAST_BATCH: LiteralString = "SELECT n, hash FROM batches WHERE user_id = %(user)s ORDER BY n DESC LIMIT 1"
 
 ADD_BATCH: LiteralString = """
-INSERT INTO batches (user_id, n, entries, previous, hash, recorded_at)
-VALUES (%(user)s, %(batch)s, %(entries)s, %(previous)s, %(hash)s, %(now)s)
+INSERT INTO batches (user_id, n, entries, previous, leaves, hash, recorded_at)
+VALUES (%(user)s, %(batch)s, %(entries)s, %(previous)s, %(leaves)s, %(hash)s, %(now)s)
 """
 
 KNOWN: LiteralString = """

@@ -13,11 +13,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any, LiteralString
+from uuid import UUID
 
 from psycopg import AsyncCursor
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledger.entries import GENESIS, Key, Stored, chained, leaf
+from ledger.entries import GENESIS, LEAF_BYTES, Key, body_text, chained, leaf, leaf_head
+from ledger.numbers import plain
 from ledger.tenancy import acting_for, auditing, driver_cursor
 
 CHECKS = ("chain", "balances", "lots", "matches", "gains")
@@ -56,42 +58,48 @@ async def verify(conn: AsyncConnection, user: str) -> list[Finding]:
 
 
 async def _chain(cursor: AsyncCursor[Any], user: str) -> Finding:
-    await cursor.execute("SELECT n, entries, previous, hash FROM batches WHERE user_id = %s ORDER BY n", [user])
-    batches = await cursor.fetchall()
-    before, rows = GENESIS, 0
-    read = _leaves(cursor, user)
-    by_batch: dict[int, list[bytes]] = {}
-    async for batch, stored, told, again in read:
+    await cursor.execute("SELECT n, entries, previous, leaves, hash FROM batches WHERE user_id = %s ORDER BY n", [user])
+    batches = {n: rest for n, *rest in await cursor.fetchall()}
+    told = {n: _cut(leaves) for n, (_, _, leaves, _) in batches.items()}
+    again: dict[int, int] = {}
+    rows = 0
+    async for batch, entry, key, hashed in _leaves(cursor, user):
         rows += 1
-        if told != again:
-            return Finding(user, "chain", rows, f"entry {stored.id} ({stored.key}) is not what was posted")
-        by_batch.setdefault(batch, []).append(again)
-    for expected, (n, count, previous, hash_) in enumerate(batches, 1):
-        leaves = by_batch.pop(n, [])
+        place = again[batch] = again.get(batch, 0) + 1
+        if batch not in told:
+            return Finding(user, "chain", rows, f"batch {batch} is missing")
+        if place > len(told[batch]) or told[batch][place - 1] != hashed:
+            return Finding(user, "chain", rows, f"entry {entry} ({key}) is not what was posted")
+    before = GENESIS
+    for expected, (n, (count, previous, _, hash_)) in enumerate(batches.items(), 1):
         if n != expected:
             return Finding(user, "chain", rows, f"batch {expected} is missing")
-        if len(leaves) != count:
-            return Finding(user, "chain", rows, f"batch {n} has {len(leaves)} entries and was posted with {count}")
-        if previous != before or hash_ != chained(previous, leaves):
+        if again.get(n, 0) != count:
+            return Finding(user, "chain", rows, f"batch {n} has {again.get(n, 0)} entries and was posted with {count}")
+        if previous != before or hash_ != chained(previous, told[n]):
             return Finding(user, "chain", rows, f"batch {n} does not follow from the one before it")
         before = hash_
-    if by_batch:
-        return Finding(user, "chain", rows, f"batch {min(by_batch)} is missing")
     return Finding(user, "chain", rows)
 
 
-async def _leaves(cursor: AsyncCursor[Any], user: str) -> AsyncIterator[tuple[int, Stored, bytes, bytes]]:
+def _cut(leaves: bytes) -> list[bytes]:
+    return [leaves[at : at + LEAF_BYTES] for at in range(0, len(leaves), LEAF_BYTES)]
+
+
+async def _leaves(cursor: AsyncCursor[Any], user: str) -> AsyncIterator[tuple[int, UUID, Key, bytes]]:
+    """Work out the hash of each entry again, by batch and in the order in which they were posted."""
     await cursor.execute(_ENTRIES, {"user": user})
     while rows := await cursor.fetchmany(1000):
-        for batch, told, id_, *key, kind, happened, recorded, reverses, body, debits, credits_, assets, amounts in rows:
-            at = (happened.astimezone(UTC), recorded.astimezone(UTC))
-            stored = Stored(id_, user, Key(*key), kind, *at, reverses, body)
-            moved = list(zip(debits or (), credits_ or (), assets or (), amounts or (), strict=True))
-            yield batch, stored, told, leaf(stored, moved)
+        for batch, id_, *key, kind, happened, recorded, reverses, body, debits, credits_, assets, amounts in rows:
+            times = (happened.astimezone(UTC).isoformat(), recorded.astimezone(UTC).isoformat())
+            head = leaf_head(id_, user, Key(*key), kind, times)
+            told = map(plain, amounts or ())
+            moved = list(zip(debits or (), credits_ or (), assets or (), told, strict=True))
+            yield batch, id_, Key(*key), leaf(head, reverses, body_text(body), moved)
 
 
 _ENTRIES: LiteralString = """
-SELECT e.batch, e.leaf, e.id, e.source, e.external_id, e.occurrence, e.kind, e.happened_at, e.recorded_at, e.reverses,
+SELECT e.batch, e.id, e.source, e.external_id, e.occurrence, e.kind, e.happened_at, e.recorded_at, e.reverses,
        e.body, t.debits, t.credits, t.assets, t.amounts
   FROM entries e
   LEFT JOIN (

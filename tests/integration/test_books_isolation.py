@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -22,7 +23,8 @@ from tests.workshop import Workshop
 from workers.rules import trade_of
 
 OWNED = """SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'user_id'
-    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v', 'p', 'm') ORDER BY 1"""
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v', 'p', 'm')
+      AND has_table_privilege('sluice_app', c.oid, :privilege) = :held ORDER BY 1"""
 
 
 @pytest.fixture
@@ -41,8 +43,8 @@ async def victim(shop: Workshop) -> Desk:
 
 @pytest.fixture
 async def tables(shop: Workshop) -> list[str]:
-    """Everything that has a user_id, from the server's own catalogue: a new table is attacked as well."""
-    return [one.relname for one in await shop.rows(OWNED)]
+    """What a session can read and has a user_id, from the server's own catalogue: a new table is attacked as well."""
+    return [one.relname for one in await shop.rows(OWNED, privilege="SELECT", held=True)]
 
 
 @asynccontextmanager
@@ -72,6 +74,18 @@ async def test_every_table_and_view_shows_a_user_only_their_own_rows(victim: Des
             assert (await conn.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one() == 0, table
         # Without saying who asks, nobody sees anything: not even the owner of the tables.
         assert await victim.shop.value(f"SELECT count(*) FROM {table}") == 0, table
+
+
+async def test_tables_that_are_closed_to_sessions_are_closed_to_every_act(victim: Desk) -> None:
+    closed = [one.relname for one in await victim.shop.rows(OWNED, privilege="SELECT", held=False)]
+    async with session(victim.shop, "thief") as conn:
+        for table in closed:
+            for sql in (
+                f"SELECT user_id FROM {table}",
+                f"UPDATE {table} SET user_id = user_id",
+                f"DELETE FROM {table}",
+            ):
+                assert await refused(conn, sql) == "42501", sql
 
 
 async def test_nothing_of_another_user_can_be_written_changed_or_deleted(victim: Desk, tables: list[str]) -> None:
@@ -121,6 +135,44 @@ async def test_a_transfer_cannot_point_at_another_users_account_or_entry(victim:
         for change, wanted in attacks:
             assert await refused(conn, insert, **(good | change)) == wanted, change
         await conn.execute(text(insert), good)
+        # A table of one's own does not stand in for the real one.
+        await conn.execute(
+            text(f"CREATE TEMPORARY TABLE accounts AS SELECT '{thief.user}' AS user_id, 7::bigint AS id")
+        )
+        again = insert.replace("9", "10")
+        assert await refused(conn, again, **(good | {"debit": theirs.id})) == "23503"
+
+
+async def test_what_transfers_point_at_can_neither_vanish_nor_be_renamed_even_by_the_owner(victim: Desk) -> None:
+    """The checks that stand for foreign keys also hold on the other side."""
+    async with victim.shop.database.connect() as conn:
+        await conn.begin()
+        await conn.execute(text("SELECT set_config('sluice.user_id', :user, true)"), {"user": victim.user})
+        for table, column in (("entries", "id = gen_random_uuid()"), ("accounts", "asset = 'DOGE'")):
+            assert await refused(conn, f"UPDATE {table} SET {column}") == "23503", table
+            # Derived rows point at entries, too: they have foreign keys.
+            assert await refused(conn, f"DELETE FROM {table}") == "23503", table
+        assert await refused(conn, "UPDATE transfers SET debit = 0") == "23503"
+        await conn.rollback()
+
+
+async def test_an_entry_joins_the_next_batch_and_a_batch_follows_the_last(victim: Desk) -> None:
+    (last,) = await victim.read("SELECT n, hash FROM batches ORDER BY n DESC LIMIT 1")
+    entry = """INSERT INTO entries (user_id, id, source, external_id, occurrence, body_hash, kind, happened_at,
+        recorded_at, position, batch, coins, body)
+        VALUES (:user, gen_random_uuid(), 'x', 'x', 0, '', 'buy', now(), now(), 0, :batch, '{}', '{}')"""
+    batch = """INSERT INTO batches (user_id, n, entries, previous, leaves, hash, recorded_at)
+        VALUES (:user, :n, 1, :previous, :leaves, :hash, now())"""
+    leaves = bytes(31) + b"1"
+    good = {"user": victim.user, "n": last.n + 1, "previous": last.hash, "leaves": leaves}
+    good |= {"hash": sha256(last.hash + leaves).digest()}
+    async with session(victim.shop, victim.user) as conn:
+        for n in (last.n, last.n + 2, 0):
+            assert await refused(conn, entry, user=victim.user, batch=n) == "23503", n
+        await conn.execute(text(entry), {"user": victim.user, "batch": last.n + 1})
+        for change in ({"n": last.n + 2}, {"previous": bytes(32)}, {"leaves": bytes(32)}, {"leaves": leaves * 2}):
+            assert await refused(conn, batch, **(good | change)) == "23514", change
+        await conn.execute(text(batch), good)
 
 
 async def test_what_is_posted_cannot_be_changed_even_by_its_own_user(victim: Desk) -> None:

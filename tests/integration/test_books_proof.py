@@ -13,9 +13,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import NullPool, create_engine
 
+from ledger import migrate
 from ledger.bookkeeping import set_policy
 from ledger.bookview import view
+from ledger.engine import database_url
 from ledger.lots import Method
 from ledger.moves import PoolBy
 from ledger.proof import CHECKS, Finding, users, verify
@@ -112,6 +117,31 @@ async def test_tampering_is_found_and_the_first_row_that_differs_is_named(
     as_superuser(tampering.replace("{user}", desk.user))
     found = (await proved(desk))[check]
     assert found.diverges
+
+
+async def test_books_posted_before_a_migration_still_prove_themselves_after_it(
+    desk: Desk, ledger_url: str, as_superuser: Callable[[str], None]
+) -> None:
+    """The hashes moved from entries to batches with revision 0008."""
+    await desk.give(history(40))
+    await desk.give(
+        [row("buy", "1", "5", day=20, trade_id="x"), {"kind": "reversal", "trade_id": "r", "reverses": "x"}]
+    )
+    await asyncio.to_thread(downgrade, ledger_url, "0007")
+    await asyncio.to_thread(migrate.upgrade, ledger_url)
+    assert {check: one.diverges for check, one in (await proved(desk)).items()} == dict.fromkeys(CHECKS)
+    as_superuser(f"UPDATE entries SET coins = coins, body = '{{}}' WHERE user_id = '{desk.user}' AND kind = 'buy'")
+    assert "is not what was posted" in str((await proved(desk))["chain"].diverges)
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Take a database back to an older revision."""
+    engine = create_engine(database_url(url), poolclass=NullPool)
+    with engine.connect() as connection:
+        config = Config(Path(migrate.__file__).with_name("alembic.ini"))
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+        connection.commit()
 
 
 async def test_a_row_that_vanished_is_missed(desk: Desk, as_superuser: Callable[[str], None]) -> None:
