@@ -14,17 +14,19 @@ from heapq import nsmallest
 from math import inf, log, sqrt
 from typing import Literal
 
+import orjson
+
 from ledger import guard
 from ledger.guard import plain
 from ledger.likeness import likeness
 from ledger.rule import RULE, Rule
 
-SMALL_TITLES = 4
+SMALL_TITLES = 6
 SMALL_SHARED = 2
 """A story of fewer titles must have so many terms in common with a title: one word in common is chance."""
 RETOLD_LOOKED_AT = 4
 RETOLD_SHARED = 0.5
-"""The part of the shorter title's terms that a title must share with another one to be compared at length."""
+"""The part of a title's terms that a story must share for its last titles to be compared with it one by one."""
 GROUP = "="
 TERMS_MIN = 2
 """A title of one term resembles everything that holds it; only its address and its words can place it."""
@@ -34,6 +36,7 @@ RARE = 100
 WEIGHT_MIN = 0.1
 RECENT = 16
 """Stories that a term remembers: the last that told it."""
+_ONE_TERM = 2.0**20  # counts terms in the same number as the sum of their weights, which is far less
 LOOKED_AT = 8
 """Stories that a title is compared with: those that share the most of its weight."""
 STORY_TERMS = 64
@@ -46,6 +49,9 @@ SAMPLES = 3
 """Last titles that a story remembers, to name the neighbour of the next."""
 
 
+Nearby = Mapping[int, int]
+"""Stories, those that share most with a title first, and how many terms each of them shares."""
+
 _LOGS = tuple(log(1 + stories) for stories in range(WINDOW_TITLES + 1))
 
 
@@ -55,6 +61,10 @@ class Term:
 
     stories: int = 0
     recent: list[int] = field(default_factory=list)
+
+
+Sample = tuple[str, Sequence[str]]
+"""The name of an item, and the marked terms of its title."""
 
 
 @dataclass(slots=True)
@@ -67,9 +77,18 @@ class Story:
     first_at: float = inf
     last_at: float = -inf
     turn: int = 0  # of the last title
-    samples: list[tuple[str, Sequence[str]]] = field(default_factory=list)  # names of items, and marked terms
+    unread: str = ""  # its last titles as a store keeps them, until somebody asks for them
+    last: list[Sample] = field(default_factory=list)
     square: float = 0.0  # of the length of its terms, each weighed when it was told
     apart: frozenset[int] = frozenset()  # stories that a person has parted from it
+
+    @property
+    def samples(self) -> list[Sample]:
+        """Give its last titles, oldest first."""
+        if self.unread:
+            self.last = [(name, tuple(terms)) for name, terms in orjson.loads(self.unread)]
+            self.unread = ""
+        return self.last
 
     @property
     def is_wide(self) -> bool:
@@ -130,25 +149,34 @@ class Memory:
 
     # -- questions ----------------------------------------------------------------------------------------------------
 
-    def nearby(self, terms: Iterable[str]) -> list[int]:
+    def nearby(self, terms: Iterable[str]) -> Nearby:
         """List the stories to compare with: they share the most weight with the terms, newest first among equals."""
         weights = self._weights(terms)
         if len(weights) < TERMS_MIN:
-            return []
+            return {}
         common: dict[int, float] = {}
         for term, weight in weights.items():
             if known := self.terms.get(term):
-                square = weight * weight
+                one = _ONE_TERM + weight * weight
                 for story in known.recent:
-                    common[story] = common.get(story, 0.0) + square
-        found = sorted([(-weight, -story) for story, weight in common.items()])
-        return [-story for _, story in found[:LOOKED_AT]]
+                    common[story] = common.get(story, 0.0) + one
+        found = sorted([(-(one % _ONE_TERM), -story, int(one // _ONE_TERM)) for story, one in common.items()])
+        return {-story: shared for _, story, shared in found[:LOOKED_AT]}
 
-    def match(self, told: Told, nearby: Sequence[int]) -> Match | None:
+    def near(self, nearby: Nearby) -> list[Story]:
+        """Give of these stories those that are open and share enough: one word in common with a small one is chance."""
+        known = self.stories
+        return [
+            known[id_]
+            for id_, shared in nearby.items()
+            if id_ in known and (shared >= SMALL_SHARED or known[id_].titles >= SMALL_TITLES)
+        ]
+
+    def match(self, told: Told, nearby: Nearby) -> Match | None:
         """Find the story that the title tells; None for a new one."""
         title = self._weights(told.terms)
-        stories = [story for story in map(self.stories.__getitem__, nearby) if _silence_s(story, told.at) <= WINDOW_S]
-        return self._topic(told, title, stories) or self._retold(told, stories[:RETOLD_LOOKED_AT])
+        stories = [story for story in self.near(nearby) if _silence_s(story, told.at) <= WINDOW_S]
+        return self._topic(told, title, stories) or self._retold(told, stories[:RETOLD_LOOKED_AT], nearby)
 
     def _topic(self, told: Told, title: Mapping[str, float], stories: Iterable[Story]) -> Match | None:
         """Find the story that the title resembles most of those it resembles as much as they ask for."""
@@ -156,8 +184,6 @@ class Memory:
         length = _length(title)
         for story in stories:
             shared = [term for term in title if term in story.terms]
-            if story.titles < SMALL_TITLES and len(shared) < SMALL_SHARED:
-                continue
             asked = max(self._asked(story, told.at), best.score if best else 0.0)
             product = sum([story.terms[term] * title[term] ** 2 for term in shared])
             score = product / (length * sqrt(story.square))
@@ -168,16 +194,14 @@ class Memory:
                 best = Match("topic", story.id, score, neighbour)
         return best
 
-    def _retold(self, told: Told, stories: Iterable[Story]) -> Match | None:
+    def _retold(self, told: Told, stories: Iterable[Story], nearby: Nearby) -> Match | None:
         found = []
-        said, unheard = set(told.terms), log(RARE + self.open)
-        rarities = {term: self.rarity(term) for term in said}  # a store has brought these; others count as new
-        for story in stories:
+        unheard = log(RARE + self.open)
+        rarities = {term: self.rarity(term) for term in told.terms}  # a store has brought these; others count as new
+        least = RETOLD_SHARED * len(set(told.terms))
+        for story in (story for story in stories if nearby[story.id] >= least):
             for name, marked in story.samples:
-                its = plain(marked)
-                if len(said.intersection(its)) < RETOLD_SHARED * min(len(said), len(its)):
-                    continue
-                alike = likeness(told.terms, its, lambda term: rarities.get(term, unheard))
+                alike = likeness(told.terms, plain(marked), lambda term: rarities.get(term, unheard))
                 if alike >= self.rule.retold and not self._refuses(told, story, marked):
                     found.append((alike, story.id, name))
         if not found:
@@ -223,7 +247,7 @@ class Memory:
         story = self.stories.get(story_id) or self.reopen(story_id)
         story.titles += 1
         story.first_at, story.last_at = min(story.first_at, told.at), max(story.last_at, told.at)
-        story.samples = [*story.samples[1 - SAMPLES :], (told.name, told.marked)]
+        story.last = [*story.samples[1 - SAMPLES :], (told.name, told.marked)]
         if self._by_turn.get(story.turn) == story_id:
             del self._by_turn[story.turn]
         story.turn, self._by_turn[self.turn] = self.turn, story_id
@@ -236,13 +260,13 @@ class Memory:
         if (old := self._by_turn.get(self.turn - WINDOW_TITLES)) is not None:
             self.close(old)
 
-    def merges(self, story_id: int, nearby: Iterable[int]) -> Iterator[tuple[int, int]]:
+    def merges(self, story_id: int, nearby: Nearby) -> Iterator[tuple[int, int]]:
         """Make one of the story and those nearby that it has come to resemble; give (gone, kept) of each."""
         for gone, kept in self.alike(story_id, nearby):
             self.merge(gone, kept)
             yield gone, kept
 
-    def alike(self, story_id: int, nearby: Iterable[int]) -> Iterator[tuple[int, int]]:
+    def alike(self, story_id: int, nearby: Nearby) -> Iterator[tuple[int, int]]:
         """Give what should be merged (gone, kept); each before the next is asked for."""
         for other in self.rivals(story_id, nearby):
             story = self.stories[story_id]
@@ -251,16 +275,12 @@ class Memory:
                 yield gone, kept
                 story_id = kept
 
-    def rivals(self, story_id: int, nearby: Iterable[int]) -> list[Story]:
+    def rivals(self, story_id: int, nearby: Nearby) -> list[Story]:
         """List the stories nearby that the story could be one with, before it is known what they tell."""
         story = self.stories[story_id]
-        return [
-            self.stories[other]
-            for other in nearby
-            if other in self.stories and other != story_id and self._may_be_one(story, self.stories[other])
-        ]
+        return [other for other in self.near(nearby) if other is not story and self._may_be_one(story, other)]
 
-    def shared_terms(self, story_id: int, nearby: Iterable[int]) -> set[str]:
+    def shared_terms(self, story_id: int, nearby: Nearby) -> set[str]:
         """Give the terms of the story and its rivals that must be weighed to tell whether any two are one."""
         rivals = self.rivals(story_id, nearby)
         mine = self.stories[story_id].terms.keys()
@@ -291,7 +311,7 @@ class Memory:
         self.close(gone_id)
         kept.titles += gone.titles
         kept.first_at, kept.last_at = min(kept.first_at, gone.first_at), max(kept.last_at, gone.last_at)
-        kept.samples = [*gone.samples, *kept.samples][-SAMPLES:]
+        kept.last = [*gone.samples, *kept.samples][-SAMPLES:]
         kept.apart = (kept.apart | gone.apart) - {gone_id, kept_id}
         for term, count in gone.terms.items():
             self._tell(kept, term, count)
@@ -302,7 +322,7 @@ class Memory:
         """Let a title no longer tell an open story, as far as the story remembers it."""
         story = self.stories[story_id]
         story.titles -= 1
-        story.samples = [(name, terms) for name, terms in story.samples if name != told.name]
+        story.last = [(name, terms) for name, terms in story.samples if name != told.name]
         for term, weight in self._weights(set(told.terms) & story.terms.keys()).items():
             story.square -= (2 * story.terms[term] - 1) * weight * weight
             story.terms[term] -= 1

@@ -6,14 +6,14 @@ and comes out the same whichever worker makes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 from psycopg import AsyncCursor
 
-from ledger.grouping import WINDOW_TITLES, Memory, Story, Term
+from ledger.grouping import SMALL_SHARED, SMALL_TITLES, WINDOW_TITLES, Memory, Nearby, Story, Term
 
 Cursor = AsyncCursor[Any]
 
@@ -25,6 +25,8 @@ class Shelf:
     cursor: Cursor
     memory: Memory
     asked: set[str] = field(default_factory=set)
+    small: set[int] = field(default_factory=set)
+    """Stories that share one term with a title: those that are large have been brought."""
 
     @classmethod
     async def take_turn(cls, cursor: Cursor) -> Shelf:
@@ -55,6 +57,20 @@ class Shelf:
             await self.cursor.execute(f"{_STORIES} WHERE story_id = ANY(%s)", [list(wanted)])
             await self._bring_fetched()
 
+    async def bring_near(self, nearby: Iterable[Nearby]) -> None:
+        """Bring the open stories that share enough with titles: of those that share one term, the larger ones."""
+        close, far = set[int](), set[int]()
+        for stories in nearby:
+            for story, shared in stories.items():
+                (close if shared >= SMALL_SHARED else far).add(story)
+        close -= self.memory.stories.keys() | self.memory.closed
+        far -= self.memory.stories.keys() | self.memory.closed | self.small | close
+        self.small |= far
+        if close or far:
+            query = f"{_STORIES} WHERE story_id = ANY(%s) OR (story_id = ANY(%s) AND titles >= %s)"
+            await self.cursor.execute(query, [list(close), list(far), SMALL_TITLES])
+            await self._bring_fetched()
+
     async def bring_known(self, stories: Iterable[int]) -> None:
         """Bring stories that items may tell for their addresses; of those that were closed, what was parted from them,
         for they may be opened again."""
@@ -82,8 +98,7 @@ class Shelf:
         brought = []
         for id_, titles, first_at, last_at, turn, terms, counts, samples, square, apart in await self.cursor.fetchall():
             told = dict(zip(terms, counts, strict=True))
-            last: list[tuple[str, Sequence[str]]] = [(name, tuple(said)) for name, said in samples]
-            story = Story(id_, titles, told, first_at, last_at, turn, last, square, frozenset(apart))
+            story = Story(id_, titles, told, first_at, last_at, turn, samples, [], square, frozenset(apart))
             self.memory.bring(story)
             brought.append(story)
         return brought
@@ -120,7 +135,9 @@ class Shelf:
             await self.cursor.execute(_KEEP_STORIES, [orjson.dumps([_row(story) for story in changed]).decode()])
 
 
-_STORIES = "SELECT story_id, titles, first_at, last_at, turn, terms, counts, samples, square, apart FROM open_stories"
+_STORIES = """
+SELECT story_id, titles, first_at, last_at, turn, terms, counts, samples::text, square, apart FROM open_stories
+"""
 
 _PARTED = """
 SELECT story, array_agg(DISTINCT coalesce(o.merged_into, o.id)) FROM (

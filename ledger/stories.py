@@ -11,10 +11,11 @@ from typing import Any
 
 from psycopg import AsyncCursor
 
+from ledger.grouping import Nearby
 from ledger.guard import plain
 from ledger.model import Item
 from ledger.shelf import Shelf
-from ledger.telling import Key, Merge, Teller, Telling, name_of, told_by
+from ledger.telling import Key, Merge, Teller, Telling, name_of
 
 ALIKE = "titles"
 """Who has merged two stories, where it was no person."""
@@ -50,8 +51,8 @@ async def _tell(teller: Teller, shelf: Shelf, items: Sequence[Item]) -> list[Tel
     await shelf.bring_terms(term for item in items for term in plain(item.terms))
     await shelf.bring_known(key.story for key in teller.keys.values())
     nearby = [teller.nearby(item) for item in items]
-    await shelf.bring_stories(story for stories in nearby for story in stories)
-    await shelf.bring_terms(_shared_terms(teller, items, nearby))
+    await shelf.bring_near(nearby)
+    await shelf.bring_terms(_shared_terms(teller, nearby))
     return [await _tell_one(teller, shelf, item) for item in items]
 
 
@@ -59,7 +60,7 @@ async def _tell_one(teller: Teller, shelf: Shelf, item: Item) -> Telling | None:
     """Take the step of ``Teller.tell``, and bring what it needs: nearly always nothing, as little has changed since
     the page's items were looked at."""
     nearby = teller.nearby(item)
-    await shelf.bring_stories(nearby)
+    await shelf.bring_near([nearby])
     telling = teller.place(item, nearby)
     if telling is None:
         return None
@@ -75,11 +76,11 @@ async def _tell_one(teller: Teller, shelf: Shelf, item: Item) -> Telling | None:
     return telling
 
 
-def _shared_terms(teller: Teller, items: Sequence[Item], nearby: Sequence[Sequence[int]]) -> Iterator[str]:
+def _shared_terms(teller: Teller, nearby: Sequence[Nearby]) -> Iterator[str]:
     """Guess what the items will tell, and give the terms by which those stories could be merged with others."""
-    for item, stories in zip(items, nearby, strict=True):
-        if match := teller.memory.match(told_by(item), stories):
-            yield from teller.memory.shared_terms(match.story, stories)
+    for stories in nearby:
+        if near := teller.memory.near(stories):
+            yield from teller.memory.shared_terms(near[0].id, stories)
 
 
 async def _there(cursor: AsyncCursor[Any], items: Iterable[Item]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ledger.grouping import Match, Memory, Told
+from ledger.grouping import Match, Memory, Nearby, Told
 from ledger.guard import plain
 from ledger.model import Item
 
@@ -79,11 +79,11 @@ class Teller:
     merged: list[Merge] = field(default_factory=list)
     _now: dict[int, int] = field(default_factory=dict)
 
-    def nearby(self, item: Item) -> list[int]:
+    def nearby(self, item: Item) -> Nearby:
         """List the open stories that ``tell`` will look at."""
         return self.memory.nearby(plain(item.terms))
 
-    def tell(self, item: Item, nearby: Sequence[int]) -> Telling | None:
+    def tell(self, item: Item, nearby: Nearby) -> Telling | None:
         """Decide the item's story and remember it; None for one that has neither address nor words."""
         telling = self.place(item, nearby)
         if telling and self.remember(item, telling):
@@ -91,7 +91,7 @@ class Teller:
                 self.merge(gone, kept)
         return telling
 
-    def place(self, item: Item, nearby: Sequence[int]) -> Telling | None:
+    def place(self, item: Item, nearby: Nearby) -> Telling | None:
         """Decide the item's story; its keys lead there from now on."""
         if not item.story_keys and not item.terms:
             return None
@@ -125,7 +125,7 @@ class Teller:
                 return Telling(self.now(known.story), key.partition(":")[0], known.told_by)
         return None
 
-    def _alike(self, told: Told, nearby: Sequence[int]) -> Telling | None:
+    def _alike(self, told: Told, nearby: Nearby) -> Telling | None:
         match self.memory.match(told, nearby):
             case Match(why=why, story=story, score=score, neighbour=neighbour):
                 return Telling(story, why, neighbour, score)

@@ -85,7 +85,7 @@ def _is_name(words: Sequence[tuple[str, bool]], n: int) -> bool:
 
 def _cased_words(title: str) -> list[tuple[str, bool]]:
     """Give the words as written, and whether each begins the title or a part of it, where everything has a capital."""
-    text, words, end = _spelt_out(title), [], 0
+    text, words, end = _spelt_out(title), list[tuple[str, bool]](), 0
     for found in _WORD.finditer(text):
         words.append((found[0] + (found[1] or ""), not words or bool(_BREAK.search(text, end, found.start()))))
         end = found.end()
