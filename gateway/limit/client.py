@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import struct
 import time
 from collections.abc import Callable, Sequence
@@ -67,6 +68,7 @@ class LimitClient:
         self._unsent: list[Command] = []
         self._turn: asyncio.Handle | None = None
         self._sweep: asyncio.TimerHandle | None = None
+        self._sweep_at = math.inf
         self._keeper: asyncio.Task[None] | None = None
         self._gone = asyncio.Event()
         self._settled = asyncio.Event()  # the first attempt to connect has ended
@@ -138,8 +140,8 @@ class LimitClient:
         self._unsent.append(command)
         if self._turn is None:
             self._turn = self._loop.call_soon(self._flush)
-        if self._sweep is None:
-            self._sweep = self._loop.call_at(command.expires, self._expire)
+        if command.expires < self._sweep_at:
+            self._arm(command.expires)
 
     def _flush(self) -> None:
         self._turn = None
@@ -198,19 +200,24 @@ class LimitClient:
 
     def _expire(self) -> None:
         """Tell those whose time is over, and look again when the next one's is."""
-        self._sweep, now, following = None, self._loop.time(), None
+        self._sweep, self._sweep_at, now, following = None, math.inf, self._loop.time(), math.inf
         sent = () if self._link is None else self._link.sent
         for command in (*sent, *self._unsent):
             if command.answer.done():
                 continue
             if command.expires <= now:
                 command.answer.set_exception(Undecided("late"))
-            elif following is None or command.expires < following:
-                following = command.expires
-        if following is not None:
-            self._sweep = self._loop.call_at(following, self._expire)
+            else:
+                following = min(following, command.expires)
+        if following < math.inf:
+            self._arm(following)
         if self._link is not None and sent and now - max(self._link.heard, sent[0].sent) > SILENT_S_MAX:
             self._link.abort()
+
+    def _arm(self, at: float) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self._sweep, self._sweep_at = self._loop.call_at(at, self._expire), at
 
     # -- being connected ----------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 import pytest
@@ -44,7 +45,7 @@ def quota() -> str:
 
 async def charged(redis: Redis, quota: str) -> int:
     """How many stamps the log of a quota holds."""
-    header = await redis.getrange(f"sluice:limit:{quota}", 4, 7)
+    header = cast(bytes, await redis.getrange(f"sluice:limit:{quota}", 4, 7))
     return int.from_bytes(header, "little")
 
 

@@ -149,5 +149,5 @@ class TestBoundaries:
     async def test_a_full_log_is_small(self, script: Clocked, limits: Limits, bytes_max: int) -> None:
         step = HOUR_MS // limits.hour - 1
         await script.many([("full", START + n * step, limits, None) for n in range(3 * limits.hour)])
-        assert await script.redis.memory_usage("full") <= bytes_max
+        assert int(await script.redis.memory_usage("full") or 0) in range(1000, bytes_max + 1)
         await script.redis.delete("full")

@@ -7,12 +7,14 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from random import Random
+from typing import cast
 from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis
 
 from gateway.limit import Limits, Outage, Policy, RateLimiter, Silent, open_limiter
+from gateway.limit.client import Undecided
 from gateway.limit.observer import Failure, Outcome
 from gateway.problems import Problem
 from ops.embedded.redis import Redis as RedisServer
@@ -79,7 +81,8 @@ async def until(true: Callable[[], Awaitable[bool] | bool]) -> None:
 
 
 async def charged(redis: Redis, quota: str) -> int:
-    return int.from_bytes(await redis.getrange(f"sluice:limit:{quota}", 4, 7), "little")
+    header = cast(bytes, await redis.getrange(f"sluice:limit:{quota}", 4, 7))
+    return int.from_bytes(header, "little")
 
 
 async def test_case_48_a_frozen_redis_is_bounded_degraded_and_exact_again_after(
@@ -106,7 +109,7 @@ async def test_case_48_a_frozen_redis_is_bounded_degraded_and_exact_again_after(
         frozen()
         while not limiter.is_degraded:
             statuses[(await ask())[0]] += 1
-        assert [(await ask(*guarded))[0] for guarded in [("login", {}, "POST"), ("works", AS_ADMIN)]] == [503, 503]
+        assert [one[0] for one in [await ask("login", {}, "POST"), await ask("works", AS_ADMIN)]] == [503, 503]
         answers = [await ask() for _ in range(FROZEN_CALLS)]
         statuses += Counter(status for status, _ in answers)
         assert sorted(took for _, took in answers)[FROZEN_CALLS // 2] < 0.06, "nobody waits for Redis any more"
@@ -118,7 +121,7 @@ async def test_case_48_a_frozen_redis_is_bounded_degraded_and_exact_again_after(
         assert [status for status, _ in [await ask("works", AS_ADMIN), await ask("login", {}, "POST")]] == [200, 200]
     assert counts.states == [True, False]
     assert counts.failures["late"] >= 5
-    assert counts.replays == counts.outcomes["admitted_locally"] == outages[-1].admitted + 5
+    assert counts.replays == counts.outcomes["admitted_locally"] >= outages[-1].admitted > 30
     assert [outage.ended is None for outage in outages] == [True, False]
 
 
@@ -138,6 +141,19 @@ async def test_what_a_frozen_redis_reads_afterwards_charges_nothing(
 
 async def _owes_nothing(redis: Redis, quota: str, stamps: int) -> bool:
     return await charged(redis, quota) == stamps
+
+
+async def test_a_question_that_may_take_long_lengthens_no_other(
+    server: RedisServer, frozen: Callable[[], None], quota: str
+) -> None:
+    async with open_limiter(server.url) as limiter:
+        frozen()
+        long, short = limiter.client.ping(5.0), limiter.client.decide(quota, Limits())
+        await asyncio.wait([long.answer, short.answer], return_when=asyncio.FIRST_COMPLETED)
+        assert isinstance(short.answer.exception(), Undecided)
+        assert not long.answer.done()
+        server.resume()
+        await long.answer
 
 
 async def test_each_of_four_processes_admits_a_fourth_and_redis_learns_of_all(
