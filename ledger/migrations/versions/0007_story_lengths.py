@@ -24,7 +24,7 @@ def downgrade() -> None:
 
 _WEIGH = """
 UPDATE open_stories o SET square = weighed.square FROM (
-    SELECT s.story_id, sum((t.count * CASE WHEN t.term LIKE '=%' THEN 0.6 ELSE 1 END
+    SELECT s.story_id, sum((t.count * CASE WHEN t.term LIKE '=%' THEN 0.8 ELSE 1 END
                * greatest(0.1, ln(100 + m.open) - ln(1 + coalesce(k.stories, 0)))) ^ 2) AS square
       FROM story_memory m, open_stories s, unnest(s.terms, s.counts) AS t(term, count)
       LEFT JOIN story_terms k ON k.term = t.term COLLATE "C"
