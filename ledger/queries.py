@@ -16,6 +16,7 @@ from sqlalchemy import (
     ScalarSelect,
     Select,
     Text,
+    cast,
     false,
     func,
     literal,
@@ -24,7 +25,7 @@ from sqlalchemy import (
     tuple_,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import LateralFromClause
 
@@ -64,7 +65,7 @@ async def list_items(
     if coin is not None:
         query = query.where(told.coins.contains([storable(coin)]))
     if address is not None:
-        wanted = array([literal(storable(address), Text)])
+        wanted = cast(array([storable(address)]), ARRAY(Text))
         query = query.where(told.book == text("'glass'"), ADDRESSES.op("@>")(wanted))
     if since is not None:
         query = query.where(told.happened_at >= since)
