@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from gateway.call import Parts
+from gateway.audited import note_refusal
+from gateway.call import Call, Parts
 from gateway.edge.door import Door, Log
 from gateway.edge.draining import Draining
 from gateway.edge.seams import Authenticator, RateLimiter
@@ -41,7 +42,15 @@ def make_app(
     settings, draining = settings or EdgeSettings(), Draining()
     machines = (health_routes(probes, lambda: draining.now), key_routes(keys))
     table = tuple(under(areas, PREFIX) + under(machines, ""))
-    door = Door(parts, authenticator=authenticator, limiter=limiter, settings=settings, draining=draining, log=log)
+    door = Door(
+        parts,
+        authenticator=authenticator,
+        limiter=limiter,
+        settings=settings,
+        draining=draining,
+        log=log,
+        note_refusal=note_scope,
+    )
     app = web.Application(middlewares=[door.middleware()], client_max_size=settings.body_bytes_max)
     for route in table:
         handler = door.handler(route)
@@ -51,6 +60,12 @@ def make_app(
             app.router.add_route(route.method, route.path, handler)
     app[DRAINING], app[TABLE], app[DOOR] = draining, table, door
     return app
+
+
+async def note_scope(call: Call, route: str) -> None:
+    """Write down that somebody asked for what their token does not allow."""
+    if call.parts.auth is not None:
+        await note_refusal(call, "scope.refused", route)
 
 
 def under(areas: Iterable[Routes], prefix: str) -> list[Route]:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Literal, cast, get_args
 from urllib.parse import urlsplit
 
+from ops.gateway_settings import GatewaySettings, read_gateway
 from ops.variables import BadSetting, Reader, Secret, Url
 from workers.http import token_variable
 from workers.items import Budget, Provider, Rate
@@ -56,16 +57,6 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class GatewaySettings:
-    """Where the gateway listens and what it signs tokens with (None: keys kept under ``var``)."""
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    public_url: str | None = None
-    signing_key: Secret | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set.  The three URLs are None where the embedded servers are to be used."""
 
@@ -75,7 +66,7 @@ class Settings:
     var: Path = Path("var")
     providers: Mapping[str, ProviderSettings] = field(default_factory=dict)
     worker: WorkerSettings = WorkerSettings()
-    gateway: GatewaySettings = GatewaySettings()
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
     log_level: LogLevel = "info"
     log_format: LogFormat = "json"
     cloudwatch_group: str | None = None
@@ -98,7 +89,7 @@ class Settings:
             var=Path(read.text("SLUICE_VAR") or "var").expanduser().absolute(),
             providers=MappingProxyType({name: _provider(read, given) for name, given in load_providers().items()}),
             worker=_worker(read),
-            gateway=_gateway(read),
+            gateway=read_gateway(read),
             log_level=cast(LogLevel, read.choice("SLUICE_LOG_LEVEL", get_args(LogLevel), "info")),
             log_format=cast(LogFormat, read.choice("SLUICE_LOG_FORMAT", get_args(LogFormat), "json")),
             metrics_host=read.text("SLUICE_METRICS_HOST") or "127.0.0.1",
@@ -172,16 +163,6 @@ def _worker(read: Reader) -> WorkerSettings:
             f"SLUICE_LOST_AFTER_S ({worker.lost_after_s:g}) must not be longer than SLUICE_LEASE_S ({worker.lease_s:g})"
         )
     return worker
-
-
-def _gateway(read: Reader) -> GatewaySettings:
-    usual = GatewaySettings()
-    return GatewaySettings(
-        host=read.text("SLUICE_HOST") or usual.host,
-        port=read.whole("SLUICE_PORT", usual.port, low=1, high=65535),
-        public_url=read.http("SLUICE_PUBLIC_URL"),
-        signing_key=read.secret("SLUICE_SIGNING_KEY"),
-    )
 
 
 def _cores() -> int:

@@ -2,7 +2,7 @@
 
 aiohttp's own access log takes longer than a whole answer.  Here a line is encoded in about a microsecond, and lines are
 written together, at most ``FLUSH_S`` after they were made.  A line holds the path without its query, and no header: so
-nothing that could be a secret, and nothing that is not ASCII (a path arrives percent-encoded and stays so).
+nothing that could be a secret.  Whatever the bytes of a path are, the line is one line of ASCII.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from random import Random
+from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
@@ -35,7 +36,7 @@ class AccessLog:
 
     def __call__(self, request: web.BaseRequest, passage: Passage, status: int) -> None:
         """Note one answer."""
-        if status < 400 and self._share < 1.0 and self._chance() >= self._share:
+        if status < 400 and (passage.quiet or (self._share < 1.0 and self._chance() >= self._share)):
             return
         asker, now = passage.asker, time.time()
         line = {
@@ -43,8 +44,8 @@ class AccessLog:
             "level": "info" if status < 500 else "error",
             "timestamp": _moment(now),
             "request_id": passage.request_id,
-            "method": request.method[:20],
-            "path": request.rel_url.raw_path[:500],
+            "method": _ascii(request.method[:20]),
+            "path": _ascii(request.rel_url.raw_path[:500]),
             "route": passage.route,
             "status": status,
             "ms": round((time.perf_counter() - passage.began) * 1000, 3),
@@ -67,6 +68,11 @@ class AccessLog:
         if self._lines:
             lines, self._lines = self._lines, []
             self._write(b"\n".join(lines) + b"\n")
+
+
+def _ascii(text: str) -> str:
+    """Quote what is not ASCII, were it half a character: no line separator of any alphabet gets through."""
+    return text if text.isascii() else quote(text.encode("utf-8", "surrogateescape"), safe="/%:?&=+;,@!$'()*~")
 
 
 _second: tuple[int, str] = (0, "")

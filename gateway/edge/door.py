@@ -32,6 +32,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 AUTHORIZATION_MAX = 4096
 CLIENT_WENT = 499  # as nginx writes it: nobody was left to answer
 Log = Callable[[web.BaseRequest, Passage, int], None]
+NoteRefusal = Callable[[Call, str], Awaitable[None]]
 Run = Callable[[web.Request, Passage], Awaitable[web.StreamResponse]]
 _KNOWN_METHODS = frozenset(METHODS)
 _USUAL_METHODS = _KNOWN_METHODS - {"OPTIONS"}
@@ -51,6 +52,7 @@ class Door:
         settings: EdgeSettings,
         draining: Draining,
         log: Log,
+        note_refusal: NoteRefusal,
     ) -> None:
         self._parts, self._authenticator, self._limiter = parts, authenticator, limiter
         self._settings, self._draining, self._log = settings, draining, log
@@ -59,6 +61,7 @@ class Door:
             Cors(settings.cors_origins),
             numbered(),
         )
+        self._note_refusal = note_refusal
         self._fixed: dict[tuple[str, str], Run] = {}
 
     def middleware(self) -> Middleware:
@@ -143,15 +146,16 @@ class Door:
         challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{needs}"'}
 
         async def run(request: web.Request, passage: Passage) -> web.StreamResponse:
-            passage.route = name
+            passage.route, passage.quiet = name, route.free
             if guarded:
                 guard()
             if not route.free:
                 await admit(request, passage)
             asker = passage.asker
-            if needs is not None and (asker is None or needs not in asker.scopes):
-                raise Problem("insufficient_scope", f"this needs the scope {needs}", headers=challenge)
             call = Call(request, parts, asker, passage.request_id, passage.address)
+            if needs is not None and (asker is None or needs not in asker.scopes):
+                await self._note_refusal(call, name)
+                raise Problem("insufficient_scope", f"this needs the scope {needs}", headers=challenge)
             value = await dispatch(call)
             if isinstance(value, EventStream):
                 return await self._follow(request, passage, value)

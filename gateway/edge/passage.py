@@ -25,7 +25,8 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 @dataclass(slots=True)
 class Passage:
-    """What is known of a request so far; ``quota`` are the rate limit's headers once it was charged."""
+    """What is known of a request so far; ``quota`` are the rate limit's headers once it was
+    charged; ``quiet`` requests are those of machines that ask all the time: their log line is worth nothing."""
 
     request_id: str
     address: str
@@ -33,6 +34,7 @@ class Passage:
     route: str | None = None
     asker: Principal | None = None
     quota: Mapping[str, str] | None = None
+    quiet: bool = False
 
 
 PASSAGE = web.RequestKey("passage", Passage)

@@ -10,7 +10,8 @@ from gateway.principal import Principal
 
 MIB = 1024 * 1024
 USERS = Limits(minute=60, hour=1000)
-ADMINISTRATORS = USERS.times(5)
+ADMIN_FACTOR = 5
+ADMINISTRATORS = USERS.times(ADMIN_FACTOR)
 
 
 @dataclass(frozen=True, slots=True)

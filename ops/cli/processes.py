@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 
 import click
-import redis.asyncio
 
-from gateway.health import health_app
 from ledger import migrate as migrations
 from ops import log
-from ops.bootstrap import configured_providers, open_database, open_dispatcher, open_hints, server
-from ops.health import broker_answers, database_answers, health_served, redis_answers, serving
+from ops.bootstrap import open_dispatcher, server
+from ops.health import broker_answers, database_answers, health_served
 from ops.servers import located
 from ops.settings import Settings, environment_with
 from ops.supervisor import Child, kept_running
@@ -64,31 +64,53 @@ def dispatch() -> None:
 
 
 @click.command()
-def serve() -> None:
-    """Answer HTTP: so far health and readiness; TERM lets open requests finish."""
+@click.option("--processes", type=click.IntRange(1, 256), help="How many share the port; default 1.")
+@click.option("--one-of", type=click.IntRange(2, 256), hidden=True, help="Be one of so many, started by another.")
+def serve(processes: int | None, one_of: int | None) -> None:
+    """Answer HTTP; TERM fails readiness first, then lets open requests finish.
+
+    \b
+    Example: sluice serve --processes 2
+    """
     settings = started()
+    count = one_of or processes or settings.gateway.processes
+    settings = replace(settings, gateway=replace(settings.gateway, processes=count))
+    with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+        runner.run(_serve(settings, share_port=one_of is not None) if one_of or count == 1 else _serve_many(settings))
 
-    async def run() -> None:
-        stop, providers = stop_signal(), configured_providers(settings)
-        async with (
-            open_database(settings, name="sluice gateway") as database,
-            open_hints(settings, providers) as producer,
-            redis.asyncio.from_url(server(settings.redis_url)) as limits,
-        ):
-            probes = {
-                "database": database_answers(database),
-                "broker": broker_answers(producer),
-                "redis": redis_answers(limits),
-            }
-            gateway = settings.gateway
-            async with (
-                health_served(settings, probes),
-                serving(health_app(probes), gateway.host, gateway.port, grace_s=settings.worker.drain_s),
-            ):
-                click.echo(f"gateway: http://{gateway.host}:{gateway.port}", err=True)
-                await stop.wait()
 
-    asyncio.run(run())
+async def _serve(settings: Settings, *, share_port: bool) -> None:
+    # Half a second that other commands, which all come by here, need not wait.
+    from ops.gateway import PREFIX, gateway_served, open_gateway  # noqa: PLC0415
+
+    stop = stop_signal()
+    async with (
+        open_gateway(settings) as opened,
+        health_served(settings, opened.probes),
+        gateway_served(settings, opened, share_port=share_port) as port,
+    ):
+        click.echo(f"gateway: http://{settings.gateway.host}:{port}{PREFIX}", err=True)
+        await stop.wait()
+
+
+async def _serve_many(settings: Settings) -> None:
+    # The parent answers for its children: they cannot all listen on one port for health.
+    stop, gateway = stop_signal(), settings.gateway
+    children_listen_nowhere = environment_with({"SLUICE_METRICS_PORT": ""})
+    arguments = ["serve", "--one-of", str(gateway.processes)]
+    children = [Child(f"gateway {n}", arguments, children_listen_nowhere) for n in range(gateway.processes)]
+    stop_s = gateway.notice_s + settings.worker.drain_s + LEAVE_AFTER_DRAIN_S
+    async with health_served(settings, {}), kept_running(children, stop_s=stop_s):
+        await stop.wait()
+
+
+def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Give uvloop's loop where it can be had (not on every system), else the usual one."""
+    try:
+        import uvloop  # noqa: PLC0415  absent on some systems
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 @click.command()

@@ -1,0 +1,157 @@
+"""One gateway process: open what it works with, serve it, close it in reverse."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import redis.asyncio
+import structlog
+from aiohttp import web
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from broker import providers as provider_rows
+from broker.limiter import open_limiter as open_provider_limiter
+from gateway.api import AREAS
+from gateway.app import PREFIX, make_app
+from gateway.auth.audit import Origin, note
+from gateway.auth.service import open_auth
+from gateway.call import Parts
+from gateway.edge.accesslog import AccessLog
+from gateway.edge.server import serving
+from gateway.health import Probe
+from gateway.limit import Observer, Outage, Policy, open_limiter
+from gateway.problems import Problem
+from ops.bootstrap import configured_providers, open_database, open_hints, server
+from ops.health import broker_answers, database_answers, redis_answers
+from ops.settings import Settings
+from ops.signing import auth_settings
+from workers.plan import misfit
+from workers.works import utc_now
+
+__all__ = ["PREFIX", "OpenGateway", "gateway_served", "open_gateway", "outages_noted"]
+
+log = structlog.get_logger(__name__)
+
+POOL_SIZE = 10
+SYSTEM = Origin("system")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGateway:
+    """An application over open stores, and the log that hears of its answers."""
+
+    app: web.Application
+    parts: Parts
+    log: AccessLog
+    probes: Mapping[str, Probe]
+
+
+@asynccontextmanager
+async def open_gateway(
+    settings: Settings,
+    *,
+    observer: Observer | None = None,
+    write: Callable[[bytes], object] | None = None,
+) -> AsyncIterator[OpenGateway]:
+    """Open what a gateway works with, on this loop.
+
+    ``observer`` counts what the rate limit decides; ``write`` takes lines of the access log (default: stderr).  Raises
+    LedgerUnreachable, LimiterUnreachable and WeakSecret.
+    """
+    providers = configured_providers(settings)
+    name = f"sluice gateway {socket.gethostname()}:{os.getpid()}"
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        database = await enter(open_database(settings, name=name, pool_size=POOL_SIZE))
+        client = redis.asyncio.from_url(server(settings.redis_url))
+        stack.push_async_callback(client.aclose)
+
+        async def spent_since(provider: str, since: datetime) -> int:
+            async with database.begin() as conn:
+                return await provider_rows.spent_since(conn, provider, since)
+
+        limits = {name: provider.limits for name, provider in providers.items()}
+        auth = await enter(open_auth(database, client, auth_settings(settings)))
+        parts = Parts(
+            database=database,
+            producer=await enter(open_hints(settings, providers)),
+            redis=client,
+            now=utc_now,
+            providers=await enter(open_provider_limiter(server(settings.redis_url), limits, spent_since)),
+            cursor_key=auth.master.key("cursors"),
+            misfit=misfit(providers),
+            jobs_max=settings.gateway.jobs_max,
+            auth=auth,
+        )
+        policy = Policy(processes=settings.gateway.processes, strict=settings.gateway.strict_limits)
+        limiter = await enter(
+            open_limiter(server(settings.redis_url), policy, observer=observer, report=outages_noted(database))
+        )
+        probes = {
+            "database": database_answers(database),
+            "broker": broker_answers(parts.producer),
+            "redis": redis_answers(client),
+            "revocations": auth.healthy,
+        }
+        lines = AccessLog(write or _to_stderr, share=settings.gateway.edge.log_share)
+        stack.callback(lines.flush)
+        app = make_app(
+            parts,
+            areas=AREAS,
+            authenticator=auth.authenticator,
+            limiter=limiter,
+            probes=probes,
+            log=lines,
+            keys=auth.key_set,
+            settings=settings.gateway.edge,
+        )
+        yield OpenGateway(app, parts, lines, probes)
+
+
+@asynccontextmanager
+async def gateway_served(settings: Settings, opened: OpenGateway, *, share_port: bool = False) -> AsyncIterator[int]:
+    """Serve it where the settings say until the block ends; give the port.
+
+    ``share_port``: other processes listen there too, and the kernel spreads connections over them.
+    """
+    gateway = settings.gateway
+    async with serving(
+        opened.app,
+        gateway.host,
+        gateway.port,
+        log=opened.log,
+        settings=gateway.edge,
+        notice_s=gateway.notice_s,
+        grace_s=settings.worker.drain_s,
+        reuse_port=share_port,
+    ) as port:
+        yield port
+
+
+def outages_noted(database: AsyncEngine) -> Callable[[Outage], Awaitable[None]]:
+    """Write each time without an exact rate limit into the audit record and the log."""
+
+    async def report(outage: Outage) -> None:
+        over = outage.ended is not None
+        action = "rate_limit.exact" if over else "rate_limit.degraded"
+        log.warning(action, admitted=outage.admitted, refused=outage.refused)
+        lasted = f"{(outage.ended - outage.began).total_seconds():.1f} s" if outage.ended else "now"
+        try:
+            async with database.begin() as conn:
+                await note(conn, SYSTEM, action, f"rate limit: since {outage.began:%Y-%m-%dT%H:%M:%SZ}, {lasted}")
+        except (SQLAlchemyError, Problem) as error:
+            log.error("audit_failed", action=action, error=type(error).__name__)  # noqa: TRY400  no row in logs
+
+    return report
+
+
+def _to_stderr(lines: bytes) -> None:
+    sys.stderr.buffer.write(lines)
+    sys.stderr.buffer.flush()
