@@ -8,7 +8,6 @@ from __future__ import annotations
 import hmac
 from collections import Counter
 from hashlib import sha256
-from itertools import pairwise
 from math import log2
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -61,7 +60,6 @@ def check(text: str) -> None:
 
 
 def disorder(text: str) -> float:
-    """Estimate the bits in a text from how often each character stands in it; half of it where pairs repeat."""
-    counts, size = Counter(text), len(text)
-    repeats = len(set(pairwise(text))) < size / 2
-    return (0.5 if repeats else 1.0) * -sum(n * log2(n / size) for n in counts.values())
+    """Estimate the bits in a text from how often each character stands in it; what repeats as a whole counts once."""
+    once = text[: (text + text).index(text, 1)]
+    return -sum(n * log2(n / len(once)) for n in Counter(once).values())

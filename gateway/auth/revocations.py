@@ -1,8 +1,8 @@
 """What was revoked, as rows; and the task that keeps this process's copy of them.
 
 The row is the truth: it is written with the change that it is about, in one transaction.  Redis only says "look" to all
-processes at once, and every process looks twice a second by itself: a message that is lost or forged, a Redis that is
-away or has forgotten everything, costs half a second and nothing else.
+processes at once, and every process looks more than twice a second by itself: a message that is lost or forged, a Redis
+that is away or has forgotten everything, costs less than a second and nothing else.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gateway.principal import Role
 log = structlog.get_logger(__name__)
 
 CHANNEL = "sluice:auth:look"
-POLL_S = 0.5
+POLL_S = 0.4
 OVERLAP = timedelta(seconds=60)
 """How far back a look reads: rows of a transaction that took long become visible late."""
 MATTERS = timedelta(seconds=LIFE_S + 2 * LEEWAY_S)

@@ -73,7 +73,8 @@ async def add(
         raise BadUser("a name is up to 64 of a-z, 0-9 and . _ @ + -, with a letter or digit at both ends")
     made = uuid7()
     row = {"id": made, "name": name, "role": role, "password_hash": password_hash, "created_at": now}
-    if not (await conn.execute(insert(users).on_conflict_do_nothing(), row)).rowcount:
+    added = insert(users).values(row).on_conflict_do_nothing().returning(users.c.id)
+    if (await conn.execute(added)).one_or_none() is None:
         raise NameTaken(f"there is a user {name} already")
     await note(conn, origin, "user.add", f"user:{made} as {role}")
     return await get(conn, made)
