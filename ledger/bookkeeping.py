@@ -8,27 +8,30 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
 from psycopg import AsyncCursor
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledger import kept_runs, run_stage
+from ledger import kept_runs, replays, run_stage
 from ledger.entries import Key, NewEntry, Transfer
 from ledger.kept_runs import Change
 from ledger.lots import Method, Order
-from ledger.moves import PoolBy
+from ledger.moves import PoolBy, pools_of
 from ledger.numbers import money_decimal, money_text
 from ledger.posting import Outcome, post
+from ledger.replays import Kept, connected
 from ledger.runs import Books, Policy, Results, no_books, read
 from ledger.snapshots import UnknownForm
 from ledger.tenancy import acting_for, driver_cursor, one_writer
 from ledger.trades import CASH, Trade, from_body
 
+Words = ParamSpec("Words")
+Done = TypeVar("Done")
 Cause = Literal["arrival", "backdated", "reversal", "policy", "rebuilt"]
 BEGINNING: Order = (datetime(1970, 1, 1, tzinfo=UTC), -1)
 END: Order = (datetime(9999, 1, 1, tzinfo=UTC), 0)
@@ -75,7 +78,7 @@ async def post_and_book(
         for entry, one in zip(entries, outcomes, strict=True)
         if one.status == "new" and one.id is not None and entry.kind != "reversal" and one.id not in undone
     ]
-    late = [(held.happened_at, held.seq) for held in undone.values() if held.seq]
+    late = [_trade(held.id, held.seq, held.body) for held in undone.values() if held.seq]
     if arrived or late:
         work = _Work(user, shelf, now)
         await _book(conn, work, arrived, late)
@@ -100,14 +103,14 @@ async def rebuild(conn: AsyncConnection, user: str, shelf: Shelf, *, now: dateti
     return await _rebook(conn, _Work(user, shelf, now), "rebuilt")
 
 
-async def _book(conn: AsyncConnection, work: _Work, arrived: Sequence[Trade], late: Sequence[Order]) -> Run:
-    first = min([*(trade.order for trade in arrived), *late])
+async def _book(conn: AsyncConnection, work: _Work, arrived: Sequence[Trade], undone: Sequence[Trade]) -> Run:
+    first = min(trade.order for trade in (*arrived, *undone))
     async with acting_for(conn, work.user), driver_cursor(conn) as cursor:
-        books = None if late else await work.current(cursor, skipped={trade.trade_id for trade in arrived})
-        if books is not None and (books.last is None or books.last < first):
+        books = await work.current(cursor, skipped={trade.trade_id for trade in arrived})
+        if not undone and (books.last is None or books.last < first):
             run = await work.go_on(cursor, books, arrived)
         else:
-            run = await work.again(cursor, first, "reversal" if late else "backdated")
+            run = await work.replay(cursor, books, arrived, undone)
     await _post_gains(conn, work, run)
     return run
 
@@ -171,6 +174,37 @@ class _Work:
         change = Change(results.lots, results.disposals, checkpoints=results.checkpoints)
         return await self._keep(cursor, books, change, "arrival", len(arrived))
 
+    async def replay(
+        self, cursor: AsyncCursor[Any], books: Books, arrived: Sequence[Trade], undone: Sequence[Trade]
+    ) -> Run:
+        """Book again the pools that rows touch which came late, or are undone, from the checkpoint before them."""
+        moved, pool_by = [*arrived, *undone], books.policy.pool_by
+        cause: Cause = "reversal" if undone else "backdated"
+        at, seq = first = min(trade.order for trade in moved)
+        given = {"user": self.user, "at": at, "seq": seq}
+        await cursor.execute(run_stage.CHECKPOINT, given)
+        start, before = _placed(await cursor.fetchone())
+        await cursor.execute(run_stage.CHECKPOINTS_FROM, given)
+        after = [(at.astimezone(UTC), seq, rows, state) for at, seq, rows, state in await cursor.fetchall()]
+        touched = {pool for trade in moved for pool in pools_of(trade, pool_by)}
+        rows = await self._rows(cursor, start, sorted({pool.coin for pool in touched}))
+        pools = connected(rows, touched, pool_by)
+        kept: list[Kept] = [
+            ((at, seq), count + _until(arrived, (at, seq)) - _until(undone, (at, seq)), state)
+            for at, seq, count, state in after
+        ]
+        try:
+            again = await _beside(len(rows), replays.replay, rows, pools, books.policy, before, kept)
+        except UnknownForm:
+            return await self.again(cursor, first, cause)
+        replays.put_into(books, again, pools)
+        books.rows += len(arrived) - len(undone)
+        books.last = max([trade.order for trade in arrived] + ([books.last] if books.last else []), default=None)
+        books.keep_if_due(again.results)
+        await cursor.execute(run_stage.DROP_CHECKPOINTS, given)
+        change = await kept_runs.changes(cursor, self.user, start or BEGINNING, again.results, pools)
+        return await self._keep(cursor, books, change, cause, len(rows))
+
     async def again(self, cursor: AsyncCursor[Any], first: Order, cause: Cause) -> Run:
         """Book again everything from ``first`` on, and keep what comes out otherwise than before."""
         self.shelf.take(self.user)
@@ -197,9 +231,12 @@ class _Work:
         kept = all(booking.rules == policy.rules(method) for method, booking in books.bookings.items())
         return books if kept else no_books(policy)
 
-    async def _rows(self, cursor: AsyncCursor[Any], after: Order | None) -> list[Trade]:
+    async def _rows(
+        self, cursor: AsyncCursor[Any], after: Order | None, coins: Sequence[str] | None = None
+    ) -> list[Trade]:
         at, seq = after or BEGINNING
-        await cursor.execute(run_stage.ROWS_AFTER, {"user": self.user, "at": at, "seq": seq})
+        given = {"user": self.user, "at": at, "seq": seq, "coins": coins}
+        await cursor.execute(run_stage.ROWS_AFTER if coins is None else run_stage.ROWS_OF_AFTER, given)
         return [_trade(entry, seq, body) for entry, seq, body in await cursor.fetchall()]
 
     async def _keep(self, cursor: AsyncCursor[Any], books: Books, change: Change, cause: Cause, rows: int) -> Run:
@@ -214,11 +251,22 @@ class _Work:
 
 async def _booked(books: Books, rows: Sequence[Trade]) -> Results:
     results = Results()
-    if len(rows) < IN_A_THREAD:
-        books.book(rows, results)
-    else:
-        await asyncio.to_thread(books.book, rows, results)
+    await _beside(len(rows), books.book, rows, results)
     return results
+
+
+async def _beside(rows: int, work: Callable[Words, Done], *words: Words.args, **more: Words.kwargs) -> Done:
+    """Do what takes long for so many rows in a thread."""
+    return work(*words, **more) if rows < IN_A_THREAD else await asyncio.to_thread(work, *words, **more)
+
+
+def _placed(row: Sequence[Any] | None) -> tuple[Order | None, bytes | None]:
+    """Give the place of a checkpoint and its state."""
+    return (None, None) if row is None else ((row[0].astimezone(UTC), row[1]), row[3])
+
+
+def _until(rows: Sequence[Trade], order: Order) -> int:
+    return sum(trade.order <= order for trade in rows)
 
 
 def _trade(entry: UUID | None, seq: int, body: Mapping[str, Any]) -> Trade:

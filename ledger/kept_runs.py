@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 
 from ledger import run_stage as stage
 from ledger.lots import AVERAGE_LOT, Match, Method, Order
+from ledger.moves import PoolKey
 from ledger.numbers import money, money_decimal, money_text, quantity, quantity_text
 from ledger.runs import DisposalRow, LotRow, Results
 
@@ -58,16 +59,24 @@ class Change:
         return moved
 
 
-async def changes(cursor: AsyncCursor[Any], user: str, start: Order, results: Results) -> Change:
-    """Compare what was booked from ``start`` on with what the tables say; what came out the same stays."""
-    given = {"user": user, "at": start[0], "seq": start[1]}
+async def changes(
+    cursor: AsyncCursor[Any], user: str, start: Order, results: Results, pools: Collection[PoolKey] | None = None
+) -> Change:
+    """Compare what was booked from ``start`` on with what the tables say; what came out the same stays.
+
+    With ``pools``, only these were booked, and only their rows are compared.
+    """
+    coins = None if pools is None else sorted({pool.coin for pool in pools})
+    booked = None if pools is None else {(pool.coin, pool.account or "") for pool in pools}
+    given = {"user": user, "at": start[0], "seq": start[1], "coins": coins}
     await cursor.execute(stage.LOTS_AFTER, given)
     lots: dict[tuple[Any, ...], tuple[int, tuple[int, int]]] = {}
     for id_, method, coin, account, entry, by, side, qty, cost in await cursor.fetchall():
-        key = (Method(method) if method else None, coin, account, str(entry), str(by), side)
-        lots[key] = (id_, (quantity(qty), money(cost)))
+        if booked is None or (coin, account) in booked:
+            key = (Method(method) if method else None, coin, account, str(entry), str(by), side)
+            lots[key] = (id_, (quantity(qty), money(cost)))
     await cursor.execute(stage.DISPOSALS_AFTER, given)
-    told = dict(map(_told, await cursor.fetchall()))
+    told = dict(_told(row) for row in await cursor.fetchall() if booked is None or (row[2], row[3]) in booked)
     newest = max((one.order for one in told.values()), default=start)
     same_lots = {row.key for row in results.lots if row.key in lots and lots[row.key][1] == row.value}
     same = {row.key for row in results.disposals if row.key in told and told[row.key].value == row.value}

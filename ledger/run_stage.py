@@ -27,6 +27,12 @@ SELECT happened_at, seq, rows, state FROM checkpoints
  ORDER BY happened_at DESC, seq DESC LIMIT 1
 """
 
+CHECKPOINTS_FROM: LiteralString = """
+SELECT happened_at, seq, rows, state FROM checkpoints
+ WHERE user_id = %(user)s AND (happened_at, seq) >= (%(at)s, %(seq)s)
+ ORDER BY happened_at, seq
+"""
+
 DROP_CHECKPOINTS: LiteralString = """
 DELETE FROM checkpoints WHERE user_id = %(user)s AND (happened_at, seq) >= (%(at)s, %(seq)s)
 """
@@ -44,9 +50,19 @@ SELECT e.id, e.seq, e.body FROM entries e
  ORDER BY e.happened_at, e.seq
 """
 
+# Coins are named as booking reads or writes them: a row that names none of these touches none of their pools.
+ROWS_OF_AFTER: LiteralString = """
+SELECT e.id, e.seq, e.body FROM entries e
+ WHERE e.user_id = %(user)s AND (e.happened_at, e.seq) > (%(at)s, %(seq)s) AND e.coins && %(coins)s::text[]
+   AND e.kind IN ('buy', 'sell', 'income', 'spend', 'transfer')
+   AND NOT EXISTS (SELECT FROM entries r WHERE r.user_id = e.user_id AND r.reverses = e.id)
+ ORDER BY e.happened_at, e.seq
+"""
+
 LOTS_AFTER: LiteralString = """
 SELECT id, method, coin, account, entry_id, booked_by, side, qty, cost FROM lots
  WHERE user_id = %(user)s AND superseded IS NULL AND (happened_at, seq) > (%(at)s, %(seq)s)
+   AND (%(coins)s::text[] IS NULL OR coin = ANY(%(coins)s))
 """
 
 DISPOSALS_AFTER: LiteralString = """
@@ -58,6 +74,7 @@ SELECT d.id, d.method, d.coin, d.account, d.entry_id, d.leg, d.side, d.qty, d.pr
               array_agg(cost ORDER BY n) AS costs
          FROM matches x WHERE x.user_id = d.user_id AND x.disposal_id = d.id) m
  WHERE d.user_id = %(user)s AND d.superseded IS NULL AND (d.happened_at, d.seq) > (%(at)s, %(seq)s)
+   AND (%(coins)s::text[] IS NULL OR d.coin = ANY(%(coins)s))
 """
 
 SUPERSEDE_LOTS: LiteralString = """

@@ -112,20 +112,31 @@ class Books:
     last: Order | None = None
     rows: int = 0
     kept: int = 0  # rows at the last checkpoint
+    due: int = 0  # at how many rows another one is thought of
     run: int | None = None
 
     def book(self, trades: Iterable[Trade], results: Results) -> None:
         """Book trades that are in order and after ``last``."""
         for trade in trades:
-            todo = moves(trade, self.policy.pool_by)
-            results.disposals += self._carried(trade, todo, results) if _carries(todo) else self._booked(trade)
-            results.lots += _lots(trade, todo, results.disposals)
+            self.book_one(trade, results)
             self.last = trade.order
             self.rows += 1
-            since = self.rows - self.kept
-            if since % CHECKPOINT_ROWS == 0 and since >= self.open_lots():
-                self.kept = self.rows
-                results.checkpoints.append((trade.order, self.rows, told(self)))
+            self.keep_if_due(results)
+
+    def book_one(self, trade: Trade, results: Results) -> None:
+        """Book one trade, or some of its legs, without counting it."""
+        todo = moves(trade, self.policy.pool_by)
+        results.disposals += self._carried(trade, todo, results) if _carries(todo) else self._booked(trade)
+        results.lots += _lots(trade, todo, results.disposals)
+
+    def keep_if_due(self, results: Results) -> None:
+        """Make a checkpoint where it is time for one."""
+        if self.rows < max(self.due, self.kept + CHECKPOINT_ROWS) or self.last is None:
+            return
+        self.due = self.rows + CHECKPOINT_ROWS
+        if self.rows - self.kept >= self.open_lots():
+            self.kept = self.rows
+            results.checkpoints.append((self.last, self.rows, told(self)))
 
     def open_lots(self) -> int:
         """About as many lots as a checkpoint has to hold."""
@@ -160,7 +171,7 @@ def told(books: Books) -> bytes:
 def read(state: bytes, policy: Policy, last: Order, rows: int) -> Books:
     """Make the books that ``told`` wrote.  Errors: ``snapshots.UnknownForm``."""
     restored = [restore(one) for one in orjson.loads(zstandard.decompress(state))]
-    return Books(policy, {one.rules.method: one for one in restored}, last, rows, rows)
+    return Books(policy, {one.rules.method: one for one in restored}, last, rows, kept=rows)
 
 
 class _Noting:
