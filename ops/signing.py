@@ -9,6 +9,7 @@ from secrets import token_hex, token_urlsafe
 
 from gateway.auth.claims import Parties
 from gateway.auth.master import Master, WeakSecret
+from gateway.auth.passwords import half
 from gateway.auth.service import AuthSettings
 from ops.settings import Settings
 
@@ -17,7 +18,12 @@ FILE = "signing-secret"
 
 def auth_settings(settings: Settings) -> AuthSettings:
     """What authentication is opened with.  Raises WeakSecret where the secret could be guessed or read by others."""
-    return AuthSettings(master_of(settings), Parties(issuer=settings.gateway.public_url or "sluice"))
+    gateway = settings.gateway
+    return AuthSettings(
+        master_of(settings),
+        Parties(issuer=gateway.public_url or "sluice"),
+        hash_threads=half(gateway.processes),
+    )
 
 
 def master_of(settings: Settings) -> Master:

@@ -61,6 +61,12 @@ def _unrepeated(text: str) -> str:
     return "".join(kept)
 
 
+def half(processes: int = 1) -> int:
+    """How many threads are half of the machine, shared by so many processes; one at least."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // 2 // processes)
+
+
 @dataclass(slots=True)
 class Passwords:
     """Hashes and verifies on threads of its own; at most half of the machine, so that a login starves nobody.
@@ -69,7 +75,7 @@ class Passwords:
     """
 
     hasher: PasswordHasher = field(default_factory=lambda: PasswordHasher(PASSES, KIB, LANES))
-    threads: int = field(default_factory=lambda: max(1, (os.cpu_count() or 1) // 2))
+    threads: int = field(default_factory=half)
     verified: int = 0
     _pool: ThreadPoolExecutor = field(init=False)
     _nobody: str = field(init=False)

@@ -23,7 +23,7 @@ from gateway.auth.authenticator import Authenticator
 from gateway.auth.claims import LIFE_S, Claims, Parties, sign
 from gateway.auth.keys import KeyRing
 from gateway.auth.master import Master
-from gateway.auth.passwords import KIB, LANES, PASSES, Passwords, refusal
+from gateway.auth.passwords import KIB, LANES, PASSES, Passwords, half, refusal
 from gateway.auth.revocations import Follower
 from gateway.auth.seen import Revoked
 from gateway.auth.sessions import Session, Spans
@@ -46,7 +46,8 @@ def _now() -> datetime:
 class AuthSettings:
     """What authentication is opened with.  ``master`` must be the same in all gateways of a system.
 
-    ``hasher`` is for tests: nothing else may hash more cheaply than the floor of ``passwords``.
+    ``hash_threads`` is how many passwords are hashed at once, None: half of the machine.  ``hasher`` is for tests:
+    nothing else may hash more cheaply than the floor of ``passwords``.
     """
 
     master: Master
@@ -55,6 +56,7 @@ class AuthSettings:
     spans: Spans = field(default_factory=Spans)
     guesses: Guesses = field(default_factory=Guesses)
     poll_s: float = revocations.POLL_S
+    hash_threads: int | None = None
     hasher: PasswordHasher = field(default_factory=lambda: PasswordHasher(PASSES, KIB, LANES))
     now: Callable[[], datetime] = _now
 
@@ -242,7 +244,7 @@ async def open_auth(database: AsyncEngine, redis: Any, settings: AuthSettings) -
     """
     revoked = Revoked()
     async with AsyncExitStack() as stack:
-        passwords = stack.enter_context(closing(Passwords(settings.hasher)))
+        passwords = stack.enter_context(closing(Passwords(settings.hasher, settings.hash_threads or half())))
         pepper = settings.master.key("api keys")
 
         async def accept_key(text: str) -> Accepted | None:
