@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from math import inf, log, sqrt
+from operator import itemgetter
 from typing import Literal
 
 import orjson
@@ -22,8 +23,7 @@ from ledger.likeness import likeness
 from ledger.rule import RULE, Rule
 
 SMALL_TITLES = 6
-SMALL_SHARED = 2
-"""A story of fewer titles must have so many terms in common with a title: one word in common is chance."""
+"""With a story of fewer titles one word in common is chance."""
 RETOLD_LOOKED_AT = 4
 RETOLD_SHARED = 0.5
 """The part of a title's terms that a story must share for its last titles to be compared with it one by one."""
@@ -36,7 +36,6 @@ RARE = 100
 WEIGHT_MIN = 0.1
 RECENT = 16
 """Stories that a term remembers: the last that told it."""
-_ONE_TERM = 2.0**20  # counts terms in the same number as the sum of their weights, which is far less
 LOOKED_AT = 8
 """Stories that a title is compared with: those that share the most of its weight."""
 STORY_TERMS = 64
@@ -49,8 +48,9 @@ SAMPLES = 3
 """Last titles that a story remembers, to name the neighbour of the next."""
 
 
-Nearby = Mapping[int, int]
-"""Stories, those that share most with a title first, and how many terms each of them shares."""
+Nearby = Mapping[int, bool]
+"""Stories, those that share most with a title first, and whether it is one term that a story shares."""
+_SHARED_WEIGHT = itemgetter(1)
 
 _LOGS = tuple(log(1 + stories) for stories in range(WINDOW_TITLES + 1))
 
@@ -157,26 +157,23 @@ class Memory:
         common: dict[int, float] = {}
         for term, weight in weights.items():
             if known := self.terms.get(term):
-                one = _ONE_TERM + weight * weight
-                for story in known.recent:
-                    common[story] = common.get(story, 0.0) + one
-        found = sorted([(-(one % _ONE_TERM), -story, int(one // _ONE_TERM)) for story, one in common.items()])
-        return {-story: shared for _, story, shared in found[:LOOKED_AT]}
+                square = weight * weight
+                for story in reversed(known.recent):
+                    common[story] = common.get(story, 0.0) + square
+        of_one = {weight * weight for weight in weights.values()}
+        found = sorted(common.items(), key=_SHARED_WEIGHT, reverse=True)[:LOOKED_AT]
+        return {story: square in of_one for story, square in found}
 
     def near(self, nearby: Nearby) -> list[Story]:
         """Give of these stories those that are open and share enough: one word in common with a small one is chance."""
-        known = self.stories
-        return [
-            known[id_]
-            for id_, shared in nearby.items()
-            if id_ in known and (shared >= SMALL_SHARED or known[id_].titles >= SMALL_TITLES)
-        ]
+        stories = [(self.stories[id_], by_one) for id_, by_one in nearby.items() if id_ in self.stories]
+        return [story for story, by_one in stories if not by_one or story.titles >= SMALL_TITLES]
 
     def match(self, told: Told, nearby: Nearby) -> Match | None:
         """Find the story that the title tells; None for a new one."""
         title = self._weights(told.terms)
         stories = [story for story in self.near(nearby) if _silence_s(story, told.at) <= WINDOW_S]
-        return self._topic(told, title, stories) or self._retold(told, stories[:RETOLD_LOOKED_AT], nearby)
+        return self._topic(told, title, stories) or self._retold(told, stories[:RETOLD_LOOKED_AT])
 
     def _topic(self, told: Told, title: Mapping[str, float], stories: Iterable[Story]) -> Match | None:
         """Find the story that the title resembles most of those it resembles as much as they ask for."""
@@ -194,12 +191,13 @@ class Memory:
                 best = Match("topic", story.id, score, neighbour)
         return best
 
-    def _retold(self, told: Told, stories: Iterable[Story], nearby: Nearby) -> Match | None:
+    def _retold(self, told: Told, stories: Iterable[Story]) -> Match | None:
         found = []
         unheard = log(RARE + self.open)
         rarities = {term: self.rarity(term) for term in told.terms}  # a store has brought these; others count as new
-        least = RETOLD_SHARED * len(set(told.terms))
-        for story in (story for story in stories if nearby[story.id] >= least):
+        for story in stories:
+            if sum([term in story.terms for term in rarities]) < RETOLD_SHARED * len(rarities):
+                continue
             for name, marked in story.samples:
                 alike = likeness(told.terms, plain(marked), lambda term: rarities.get(term, unheard))
                 if alike >= self.rule.retold and not self._refuses(told, story, marked):

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from psycopg import AsyncCursor
 
-from ledger.grouping import SMALL_SHARED, SMALL_TITLES, WINDOW_TITLES, Memory, Nearby, Story, Term
+from ledger.grouping import SMALL_TITLES, WINDOW_TITLES, Memory, Nearby, Story, Term
 
 Cursor = AsyncCursor[Any]
 
@@ -46,7 +46,7 @@ class Shelf:
         if not (wanted := set(terms) - self.asked):
             return
         self.asked |= wanted
-        await self.cursor.execute("SELECT term, stories, recent FROM story_terms WHERE term = ANY(%s)", [list(wanted)])
+        await self.cursor.execute(_TERMS, [_joined(wanted)])
         for term, stories, recent in await self.cursor.fetchall():
             self.memory.terms[term] = Term(stories, recent)
 
@@ -61,14 +61,14 @@ class Shelf:
         """Bring the open stories that share enough with titles: of those that share one term, the larger ones."""
         close, far = set[int](), set[int]()
         for stories in nearby:
-            for story, shared in stories.items():
-                (close if shared >= SMALL_SHARED else far).add(story)
+            for story, by_one in stories.items():
+                (far if by_one else close).add(story)
         close -= self.memory.stories.keys() | self.memory.closed
         far -= self.memory.stories.keys() | self.memory.closed | self.small | close
         self.small |= far
         if close or far:
-            query = f"{_STORIES} WHERE story_id = ANY(%s) OR (story_id = ANY(%s) AND titles >= %s)"
-            await self.cursor.execute(query, [list(close), list(far), SMALL_TITLES])
+            query = f"{_STORIES} WHERE story_id = ANY(%s::bigint[]) OR (story_id = ANY(%s::bigint[]) AND titles >= %s)"
+            await self.cursor.execute(query, [_array(close), _array(far), SMALL_TITLES])
             await self._bring_fetched()
 
     async def bring_known(self, stories: Iterable[int]) -> None:
@@ -115,25 +115,29 @@ class Shelf:
     async def _keep_terms(self) -> None:
         told = {term: self.memory.terms[term] for term in sorted(self.memory.changed_terms)}
         gone = [term for term, known in told.items() if not known.stories]
-        rows = [(term, known.stories, known.recent) for term, known in told.items() if known.stories]
+        kept = [(term, str(known.stories), _array(known.recent)) for term, known in told.items() if known.stories]
         if gone:
             await self.cursor.execute("DELETE FROM story_terms WHERE term = ANY(%s)", [gone])
-        if rows:
-            await self.cursor.execute(
-                """
-                INSERT INTO story_terms (term, stories, recent)
-                SELECT term, stories, recent::bigint[]
-                  FROM unnest(%s::text[], %s::int[], %s::text[]) AS t(term, stories, recent)
-                ON CONFLICT (term) DO UPDATE SET stories = EXCLUDED.stories, recent = EXCLUDED.recent
-                """,
-                [*map(list, zip(*((term, n, _array(recent)) for term, n, recent in rows), strict=True))],
-            )
+        if kept:
+            await self.cursor.execute(_KEEP_TERMS, [*map(_joined, zip(*kept, strict=True))])
 
     async def _keep_stories(self) -> None:
         changed = [self.memory.stories[id_] for id_ in sorted(self.memory.changed_stories)]
         if changed:
             await self.cursor.execute(_KEEP_STORIES, [orjson.dumps([_row(story) for story in changed]).decode()])
 
+
+_TERMS = """
+SELECT term, stories, recent FROM story_terms WHERE term = ANY(string_to_array(%s, E'\\x1f') COLLATE "C")
+"""
+
+_KEEP_TERMS = """
+INSERT INTO story_terms (term, stories, recent)
+SELECT term, stories::int, recent::bigint[]
+  FROM unnest(string_to_array(%s, E'\\x1f'), string_to_array(%s, E'\\x1f'), string_to_array(%s, E'\\x1f'))
+       AS t(term, stories, recent)
+    ON CONFLICT (term) DO UPDATE SET stories = EXCLUDED.stories, recent = EXCLUDED.recent
+"""
 
 _STORIES = """
 SELECT story_id, titles, first_at, last_at, turn, terms, counts, samples::text, square, apart FROM open_stories
@@ -164,6 +168,11 @@ ON CONFLICT (story_id) DO UPDATE SET
     terms = EXCLUDED.terms, counts = EXCLUDED.counts, samples = EXCLUDED.samples, square = EXCLUDED.square,
     apart = EXCLUDED.apart
 """
+
+
+def _joined(texts: Iterable[str]) -> str:
+    """Write texts as one: many short ones are slow to send as an array.  No term holds the sign between them."""
+    return "\x1f".join(texts)
 
 
 def _array(numbers: Iterable[int]) -> str:
