@@ -55,12 +55,8 @@ def _until(value: object) -> float:
     return until
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    principal: Principal
-    issued: float  # what an epoch is compared with
-    expires: float
-    verified: float  # by the monotonic clock
+_Seen = tuple[Principal, float, float, float]
+"""Who; issued when, for epochs; good until when; and, by the monotonic clock, verified when."""
 
 
 @dataclass(slots=True)
@@ -81,21 +77,24 @@ class SeenTokens:
         seen = self.entries.get(key)
         if seen is None:
             return None
-        principal = seen.principal
+        principal, issued, expires, verified = seen
+        revoked = self.revoked
         if (
-            self.clock() - seen.verified >= REMEMBERED_S
-            or self.wall() >= seen.expires
-            or self.revoked.refuses(principal, seen.issued)
+            self.clock() - verified >= REMEMBERED_S
+            or self.wall() >= expires
+            or principal.credential in revoked.credentials
+            or principal.session in revoked.credentials
+            or (principal.user in revoked.epochs and issued < revoked.epochs[principal.user][0])
         ):
             del self.entries[key]
             return None
-        return self.revoked.as_of_now(principal) if self.revoked.roles else principal
+        return revoked.as_of_now(principal) if principal.user in revoked.roles else principal
 
     def remember(self, text: str, principal: Principal, *, issued: float, expires: float) -> None:
         """Keep a text that was verified just now."""
         while len(self.entries) >= ENTRIES_MAX:
             del self.entries[next(iter(self.entries))]
-        self.entries[sha256(text.encode("ascii")).digest()] = _Seen(principal, issued, expires, self.clock())
+        self.entries[sha256(text.encode("ascii")).digest()] = (principal, issued, expires, self.clock())
 
     def forget_all(self) -> None:
         """Verify everything anew: the keys are others."""

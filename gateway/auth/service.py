@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from time import time
 from typing import Any
 from uuid import UUID
 
@@ -251,9 +252,8 @@ async def open_auth(database: AsyncEngine, redis: Any, settings: AuthSettings) -
             async with database.begin() as conn:
                 return await apikeys.accept(conn, text, pepper, now=settings.now())
 
-        def wall() -> float:
-            return settings.now().timestamp()
-
+        # Asked at every request: the system's clock without the cost of a datetime.
+        wall = time if settings.now is _now else lambda: settings.now().timestamp()
         authenticator = Authenticator(settings.parties, accept_key, revoked, wall=wall)
 
         async def use_new_keys() -> None:
