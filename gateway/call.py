@@ -77,6 +77,12 @@ class Call:
             yield conn
 
     @asynccontextmanager
+    async def books(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction for the ledger's questions about a user's books, which act for that user themselves."""
+        async with self.parts.database.begin() as conn:
+            yield conn
+
+    @asynccontextmanager
     async def works(self) -> AsyncIterator[AsyncConnection]:
         """One transaction over what belongs to nobody (streams, providers, queues) or to all: administrators only."""
         assert self.principal.is_admin, "the route's scope lets administrators in only"

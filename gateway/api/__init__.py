@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from gateway.api import account, all_jobs, dead_letters, flows, items, jobs, providers, streams, tokens, users, works
+from gateway.api import (
+    account,
+    all_jobs,
+    dead_letters,
+    flows,
+    items,
+    jobs,
+    pnl,
+    providers,
+    statements,
+    streams,
+    tokens,
+    trades,
+    users,
+    works,
+)
 from gateway.routes import Routes
 
 AREAS: tuple[Routes, ...] = (
@@ -12,6 +27,9 @@ AREAS: tuple[Routes, ...] = (
     jobs.routes,
     items.routes,
     flows.routes,
+    trades.routes,
+    pnl.routes,
+    statements.routes,
     streams.routes,
     providers.routes,
     works.routes,

@@ -1,0 +1,39 @@
+"""Statements: files to keep, to hand to an accountant, or to let Beancount check."""
+
+from __future__ import annotations
+
+from gateway.api.book_shapes import ByMethod, when
+from gateway.call import Call
+from gateway.problems import Problem
+from gateway.routes import Reply, Routes
+from ledger.bookview import View, view
+from ledger.statement import NoStatement, as_beancount, as_csv
+
+routes = Routes("statements")
+
+
+@routes.get("/statements", needs="ledger:read", media_type="text/csv")
+async def statement_csv(call: Call, query: ByMethod) -> Reply[str]:
+    """A statement as CSV: one row for each disposal, with the lots that it used."""
+    return Reply(as_csv(await _seen(call, query)), headers=_named(query, "csv"))
+
+
+@routes.get("/statements/beancount", needs="ledger:read", media_type="text/plain")
+async def statement_beancount(call: Call, query: ByMethod) -> Reply[str]:
+    """A statement as a Beancount file, which Beancount itself books to the same figures.
+
+    422 for AVERAGE, which Beancount does not have.
+    """
+    try:
+        return Reply(as_beancount(await _seen(call, query)), headers=_named(query, "beancount"))
+    except NoStatement as error:
+        raise Problem("invalid", str(error), field="method") from None
+
+
+async def _seen(call: Call, query: ByMethod) -> View:
+    async with call.books() as conn:
+        return await view(conn, call.principal.user, query.method, when(query))
+
+
+def _named(query: ByMethod, ending: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="statement-{query.method.lower()}.{ending}"'}
