@@ -9,6 +9,7 @@ from aiohttp import web
 
 from gateway.audited import note_refusal
 from gateway.call import Call, Parts
+from gateway.documents import document_routes
 from gateway.edge.door import Door, Log
 from gateway.edge.draining import Draining
 from gateway.edge.seams import Authenticator, RateLimiter
@@ -41,7 +42,8 @@ def make_app(
     """
     settings, draining = settings or EdgeSettings(), Draining()
     machines = (health_routes(probes, lambda: draining.now), key_routes(keys))
-    table = tuple(under(areas, PREFIX) + under(machines, ""))
+    documents = document_routes(lambda: table, server=settings.public_url, readable=settings.docs_page)
+    table = tuple(under([*areas, documents], PREFIX) + under(machines, ""))
     door = Door(
         parts,
         authenticator=authenticator,

@@ -42,7 +42,7 @@ def health_routes(probes: Mapping[str, Probe], leaving: Callable[[], bool] = lam
         """Whether this process is alive."""
         return Alive()
 
-    @routes.get("/readyz", needs=None, free=True)
+    @routes.get("/readyz", needs=None, free=True, also={503: Readiness})
     async def readyz(_: Call) -> Reply[Readiness]:
         """Whether this process can do its work, with the state of each dependency.
 

@@ -41,6 +41,7 @@ class Route:
     ``idempotent`` routes take (and with ``key_required`` demand) an Idempotency-Key; ``problems`` are the codes beyond
     those that every route can answer with.  ``media_type`` is what is answered, ``takes`` what a body must be: JSON, a
     form (``application/x-www-form-urlencoded``, decoded like a query), or another type, which is handed over as bytes.
+    ``also`` are other good answers by their status: a type, or None for no body.
     ``free`` routes count towards no limit: they are asked by machines that look after this one.
     """
 
@@ -58,6 +59,7 @@ class Route:
     media_type: str = "application/json"
     takes: str = "application/json"
     free: bool = False
+    also: Mapping[int, Any] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -113,6 +115,7 @@ class Routes:
         media_type: str = "application/json",
         takes: str = "application/json",
         free: bool = False,
+        also: Mapping[int, Any] | None = None,
     ) -> Callable[[Handler], Handler]:
         def keep(handler: Handler) -> Handler:
             hints = get_type_hints(handler)
@@ -132,6 +135,7 @@ class Routes:
                     media_type=media_type,
                     takes=takes,
                     free=free,
+                    also=also or {},
                 )
             )
             return handler

@@ -58,6 +58,7 @@ def _edge(read: Reader, usual: EdgeSettings) -> EdgeSettings:
     if max(user.minute, user.hour) * factor > LIMIT_MAX:
         raise BadSetting(f"SLUICE_LIMIT_ADMIN times the limits of users must not be above {LIMIT_MAX}")
     return EdgeSettings(
+        public_url=read.http("SLUICE_PUBLIC_URL"),
         trusted_proxies=tuple(_network(text) for text in _words(read, "SLUICE_TRUSTED_PROXIES")),
         cors_origins=frozenset(_origin(text) for text in _words(read, "SLUICE_CORS_ORIGINS")),
         body_bytes_max=read.whole("SLUICE_BODY_BYTES_MAX", usual.body_bytes_max, low=1024, high=100_000_000),

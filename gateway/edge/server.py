@@ -106,11 +106,13 @@ async def serving(
     grace_s: float = 30.0,
     reuse_port: bool = False,
     clock: Callable[[], float] = time.monotonic,
+    made: Callable[[EdgeServer], object] = lambda _: None,
 ) -> AsyncIterator[int]:
     """Serve until the block ends; give the port (a free one for 0).
 
     Then readiness fails for ``notice_s`` while everything is still answered, so that whoever spreads the load hears of
-    it; then nothing more is accepted, and what was accepted has ``grace_s`` to be answered.
+    it; then nothing more is accepted, and what was accepted has ``grace_s`` to be answered.  ``made`` is told of the
+    server, for those who look behind it.
     """
     require_compiled_parser()
     known = settings or EdgeSettings()
@@ -120,6 +122,8 @@ async def serving(
         shutdown_timeout=CLOSE_S,
     )
     await runner.setup()
+    assert isinstance(runner.server, EdgeServer)
+    made(runner.server)
     sweeping = asyncio.create_task(_sweep(runner))
     site = web.TCPSite(runner, host, port, reuse_port=reuse_port or None, backlog=1024)
     try:

@@ -20,7 +20,7 @@ class EdgeSettings:
 
     ``header_s``, ``body_s`` and ``keepalive_s`` are what a client has for sending a request's head, its body, and the
     next request; ``handler_s`` is what this side has.  ``log_share`` is the share of good answers that get a line in
-    the access log (all refusals and errors do).
+    the access log (all refusals and errors do).  ``public_url`` is what clients call this gateway.
     """
 
     trusted_proxies: tuple[Network, ...] = ()
@@ -34,6 +34,7 @@ class EdgeSettings:
     connections_per_address_max: int = 256
     log_share: float = 1.0
     docs_page: bool = True
+    public_url: str | None = None
     user_limits: Limits = USERS
     admin_limits: Limits = ADMINISTRATORS
 

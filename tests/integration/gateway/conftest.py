@@ -32,6 +32,7 @@ from gateway.principal import Principal
 from ledger import migrate
 from ledger.engine import open_ledger
 from ops.embedded import Stack
+from ops.health import database_answers, redis_answers
 from tests.integration.gateway.standins import CountingLimiter, WordAuthenticator, principal
 from workers.plan import misfit
 from workers.providers import load_providers
@@ -47,6 +48,7 @@ class Gateway:
     app: web.Application
     parts: Parts
     people: dict[str, Principal]
+    limiter: CountingLimiter
 
     @property
     def api(self) -> str:
@@ -105,19 +107,20 @@ async def gateway(gateway_database_url: str, gateway_redis_url: str) -> AsyncIte
         "bob-token": principal(BOB, "user"),
         "admin-token": principal(ADMIN, "admin"),
     }
+    limiter = CountingLimiter()
     async with open_parts(gateway_database_url, gateway_redis_url) as parts:
         app = make_app(
             parts,
             areas=AREAS,
             authenticator=WordAuthenticator(people),
-            limiter=CountingLimiter(),
-            probes={},
+            limiter=limiter,
+            probes={"database": database_answers(parts.database), "redis": redis_answers(parts.redis)},
             log=lambda *_: None,
             keys=lambda: {"keys": []},
             settings=EdgeSettings(),
         )
         async with serving(app, "127.0.0.1", 0, log=lambda *_: None) as port:
-            yield Gateway(f"http://127.0.0.1:{port}", app, parts, people)
+            yield Gateway(f"http://127.0.0.1:{port}", app, parts, people, limiter)
 
 
 @asynccontextmanager
