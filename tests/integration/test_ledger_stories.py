@@ -231,6 +231,28 @@ async def test_a_person_splits_and_it_holds(empty: AsyncEngine) -> None:
     assert await why(empty, second) == {"by": "person", "name": "ann"}
 
 
+@pytest.mark.parametrize("parted", [True, False])
+async def test_a_split_holds_when_both_stories_were_closed(empty: AsyncEngine, monkeypatch: Any, parted: bool) -> None:
+    for module in ("ledger.grouping", "ledger.shelf"):
+        monkeypatch.setattr(f"{module}.WINDOW_TITLES", 4)
+    if not parted:  # what would happen if nobody remembered
+        monkeypatch.setattr("ledger.shelf._PARTED", "SELECT 1, '{}'::bigint[] WHERE %s::bigint[] = %s::bigint[]")
+    urls = ("https://example.com/0", "https://example.com/1")
+    first, second = (news(title, n, url=url) for n, (title, url) in enumerate(zip(ETF, urls, strict=True)))
+    await tell(empty, first, second)
+    async with empty.begin() as conn:
+        (found,) = [one for one in await list_items(conn) if one.key == second.key]
+        new = await regroup.split(conn, found.id, tell=telling, by="ann", now=AT)
+    await tell(empty, *(news(f"Otherland{n} unrelatedly{n} wanders{n} about{n}", f"o{n}") for n in range(8)))
+    async with empty.connect() as conn:
+        query = text("SELECT count(*) FROM open_stories WHERE story_id <= :new")
+        assert (await conn.execute(query, {"new": new})).scalar_one() == 0
+    again = [news(f"{ETF[0]} {word}", word, url=urls[n]) for n in (0, 1) for word in (f"friday{n}", f"monday{n}")]
+    await tell(empty, *again)  # addresses open both stories again, and their titles are alike now
+    stories = await told(empty)
+    assert (stories["p posts:friday1"] == stories["p posts:1"] == new != stories["p posts:friday0"]) is parted
+
+
 async def test_nobody_can_merge_or_split_what_is_not_there(empty: AsyncEngine) -> None:
     async with empty.connect() as conn:
         with pytest.raises(regroup.UnknownStoryError, match="no story 999"):

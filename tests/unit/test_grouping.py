@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from itertools import count
+from itertools import count, permutations
 from typing import Any
 
 import pytest
 
 from ledger import grouping
 from ledger.grouping import Memory, Told
-from workers.titles import terms
+from workers.titles import marked_terms
 
 HOUR_S = 3_600.0
 
@@ -21,7 +21,7 @@ def tell(memory: Memory, *titles: tuple[str, float]) -> list[int]:
     stories: list[int] = []
     numbers = count(len(memory.stories) + 1)
     for n, (title, hour) in enumerate(titles):
-        told = Told(f"item {n}", terms(title), hour * HOUR_S)
+        told = Told(f"item {n}", marked_terms(title), hour * HOUR_S)
         nearby = memory.nearby(told.terms)
         match = memory.match(told, nearby)
         story = match.story if match else next(numbers)
@@ -40,6 +40,28 @@ def together(*titles: tuple[str, float]) -> bool:
 
 def test_other_words_for_the_same_news_tell_one_story() -> None:
     assert together(("Wormhole loses 40 million dollars in bridge hack", 0), ("Bridge exploit drains Wormhole", 1))
+
+
+def test_hacks_of_two_bridges_are_two_stories() -> None:
+    """What the demo shows: told in other words as well, in any order, both hacks within the hour."""
+    wexbrook = ("Attacker takes $111M from Wexbrook Trust's Ethereum bridge",
+                "Wexbrook Trust drained of $111 million in bridge exploit")  # fmt: skip
+    everbrook = ("Everbrook Pay drained of $729 million in bridge exploit",
+                 "Attacker takes $729M from Everbrook Pay's Solana bridge")  # fmt: skip
+    for order in permutations((*wexbrook, *everbrook)):
+        stories = dict(zip(order, tell(Memory(), *((title, 0.1 * n) for n, title in enumerate(order))), strict=True))
+        assert not {stories[title] for title in wexbrook} & {stories[title] for title in everbrook}
+        assert len(set(stories.values())) == 2
+
+
+def test_sales_of_two_coins_are_two_stories() -> None:
+    umbergate = ("Umbergate Ventures sells 26,243 QNTM, price drops 23.4%",
+                 "Quontium slides 23.4% after Umbergate Ventures unloads 26,243 coins")  # fmt: skip
+    caldmere = ("Caldmere Pay sells 52,692 ETH, price drops 2.1%",
+                "Ethereum slides 2.1% after Caldmere Pay unloads 52,692 coins")  # fmt: skip
+    for order in permutations((*umbergate, *caldmere)):
+        stories = dict(zip(order, tell(Memory(), *((title, 0.1 * n) for n, title in enumerate(order))), strict=True))
+        assert not {stories[title] for title in umbergate} & {stories[title] for title in caldmere}
 
 
 def test_one_word_in_common_is_chance() -> None:
@@ -62,7 +84,7 @@ def test_a_story_is_closed_to_what_happened_days_before_or_after() -> None:
 def test_the_neighbour_is_the_title_that_says_most_of_it() -> None:
     memory = Memory()
     tell(memory, ("Quillhaven wins licence in Norway", 0), ("Norway regulator on Quillhaven licence: a first", 0.1))
-    told = Told("new", terms("Quillhaven wins Norway licence"), HOUR_S)
+    told = Told("new", marked_terms("Quillhaven wins Norway licence"), HOUR_S)
     match = memory.match(told, memory.nearby(told.terms))
     assert match is not None
     assert match.neighbour == "item 0"
@@ -73,7 +95,7 @@ def test_stories_that_a_person_parted_are_not_merged_for_being_alike() -> None:
         memory = Memory()
         words = [("Quillhaven wins licence in Norway", story) for story in (1, 2, 1, 2)]
         for n, (title, story) in enumerate(words):
-            memory.add(Told(str(n), terms(title), 0.0), story)
+            memory.add(Told(str(n), marked_terms(title), 0.0), story)
         if parted:
             memory.part(1, 2)
         assert list(memory.merges(1, {2: False})) == ([] if parted else [(2, 1)])

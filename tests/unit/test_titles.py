@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ledger.grouping import Memory
 from ledger.likeness import likeness
-from workers.titles import TERMS_MAX, terms
+from workers.titles import TERMS_MAX, marked_terms, terms
 
 RARITY = Memory().rarity
 
@@ -48,6 +48,28 @@ def test_any_text_has_terms_that_can_be_kept(text: str) -> None:
 )
 def test_likeness_is_the_same_from_both_sides(one: list[str], other: list[str]) -> None:
     assert likeness(one, other, RARITY) == pytest.approx(likeness(other, one, RARITY))
+
+
+@pytest.mark.parametrize(
+    ("title", "named"),
+    [
+        ("Attacker takes $111M from Wexbrook Trust's Ethereum bridge", {"wexbrook", "trust", "=ethereum"}),
+        ("Everbrook Pay drained of $729 million in bridge exploit", {"everbrook", "=pay"}),
+        ("Dubai regulator opens a probe: Quillhaven is asked about its coins", set()),
+        ("Everbrook Pay Drained Of $729 Million In Bridge Exploit", set()),
+        ("EVERBROOK PAY DRAINED OF MILLIONS", set()),
+        ("Everbrook falls", set()),
+    ],
+)
+def test_names_are_told_by_capitals_where_other_words_have_none(title: str, named: set[str]) -> None:
+    found = marked_terms(title)
+    assert {term[1:] for term in found if term[0] == "^"} == named
+    assert tuple(term.removeprefix("^") for term in found) == terms(title)
+
+
+@given(st.text(max_size=200))
+def test_marks_change_nothing_else(text: str) -> None:
+    assert tuple(term.removeprefix("^") for term in marked_terms(text)) == terms(text)
 
 
 def alike(one: str, other: str) -> float:
