@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench demo up test chaos check lint format types bench load lock clean
+.PHONY: help setup setup-dev setup-bench demo up test chaos test-infra check lint format types bench load lock clean
 BIN := .venv/bin
 ARGS ?=
 export PYTHON
@@ -30,6 +30,9 @@ test: setup-dev ## Run every test, unit tests first (installs RabbitMQ where it 
 chaos: setup-dev ## Ten seeds of chaos (ARGS='--chaos-seed 7 --chaos-rounds 1' runs one of them again)
 	@$(BIN)/python -m ops.embedded.install
 	$(BIN)/python -m pytest tests/chaos -s --chaos-seed 1 --chaos-rounds 10 --chaos-extras 4 $(ARGS)
+
+test-infra: setup-dev ## Make, change and destroy a whole environment on a stand-in for AWS (needs terraform)
+	SLUICE_TERRAFORM_REQUIRED=1 $(BIN)/python -m pytest tests/infra tests/infra/whole_stack.py $(ARGS)
 
 check: lint types test ## What CI runs: format, lint, types, import rules, every test
 

@@ -129,9 +129,7 @@ class Broker(Given, CloudFormationModel):
     ) -> Broker:
         """Fetch the password and make the broker."""
         given = cloudformation_json["Properties"]
-        users = [
-            {**user, "Password": resolved(user["Password"], account_id, region_name)} for user in given["Users"]
-        ]
+        users = [{**user, "Password": resolved(user["Password"], account_id, region_name)} for user in given["Users"]]
         broker = cls({**given, "Users": users})
         _, broker.physical_resource_id = mq_backends[account_id][region_name].create_broker(
             authentication_strategy=given["AuthenticationStrategy"],

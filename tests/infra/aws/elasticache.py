@@ -1,4 +1,4 @@
-"""ElastiCache: parameter groups, members of a replication group as clusters, groups of users, and deletions that end."""
+"""ElastiCache: parameter groups, members of a replication group as clusters, deletions that end."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ def get_permission(bucket: FakeBucket, action: str, resource: str) -> Permission
     """Ask the policy, unless all that it refuses is coming without TLS."""
     if bucket.policy is not None and b"aws:SecureTransport" in bucket.policy:
         return PermissionResult.NEUTRAL
-    return decide(bucket, action, resource)
+    decided: PermissionResult = decide(bucket, action, resource)
+    return decided
 
 
 replacement: Any = get_permission
