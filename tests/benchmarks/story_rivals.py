@@ -128,3 +128,30 @@ def grouped(near: Nearest, threshold: float) -> list[int]:
     for n, (alike, m) in enumerate(near):
         stories.append(stories[m] if alike >= threshold and m < n else n)
     return stories
+
+
+def single_pass(titles: Sequence[str], threshold: float, *, guard: bool) -> list[int]:
+    """Let each title join the story whose mean tf-idf it is most like, in one pass; name stories by their first."""
+    weigh = tf_idf(titles)
+    sums: dict[int, dict[str, float]] = {}
+    told: dict[int, set[str]] = {}
+    saying: defaultdict[str, set[int]] = defaultdict(set)
+    stories = []
+    for n, title in enumerate(titles):
+        said = weigh(title)
+        near = {story for word in said for story in saying[word]}
+        alike = ((_to_mean(said, sums[story], numbers(title), told[story], guard=guard), story) for story in near)
+        best, story = max(alike, default=(0.0, n))
+        story = story if best >= threshold else n
+        kept = sums.setdefault(story, {})
+        for word, weight in said.items():
+            kept[word] = kept.get(word, 0.0) + weight
+            saying[word].add(story)
+        told.setdefault(story, set()).update(numbers(title))
+        stories.append(story)
+    return stories
+
+
+def _to_mean(said: Features, kept: Features, its: frozenset[str], others: set[str], *, guard: bool) -> float:
+    alike = product(said, kept) / sqrt(sum([weight * weight for weight in kept.values()]))
+    return alike / 2 if guard and its and others and its.isdisjoint(others) else alike

@@ -52,6 +52,8 @@ def test_rivals_find_the_nearest_earlier_title() -> None:
     for near in story_rivals.nearest(titles).values():
         assert [place for _, place in near[2:]] == [0, 1]
         assert story_rivals.grouped(near, 2.0) == [0, 1, 2, 3]
+    for guard in (True, False):
+        assert story_rivals.single_pass(titles, 0.3, guard=guard) == [0, 1, 0, 1]
     assert story_rivals.guarded(0.8, "7 ships", "9 ships") == 0.4
     assert story_rivals.guarded(0.8, "7 ships", "ships") == 0.8
 
