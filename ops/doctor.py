@@ -155,7 +155,7 @@ async def _database(settings: Settings) -> list[Finding]:
             return [*found, Finding("schema", "wrong", detail, "run sluice migrate")]
         found.append(Finding("schema", "ok", head))
         now = datetime.now(UTC)
-        found += [await _dispatcher(conn), await _workers(conn), *await _stopped(conn)]
+        found += [await _dispatcher(conn), await _workers(conn), await _administrators(conn), *await _stopped(conn)]
         return [*found, await _undispatched(conn, now), await _landed(conn, now), await _dead(conn)]
 
 
@@ -185,6 +185,13 @@ async def _workers(conn: AsyncConnection) -> Finding:
     if alive := count.scalar_one():
         return Finding("workers", "ok", f"{alive} connected")
     return Finding("workers", "wrong", "none is connected", "run sluice worker")
+
+
+async def _administrators(conn: AsyncConnection) -> Finding:
+    count = await conn.execute(text("SELECT count(*) FROM users WHERE role = 'admin' AND enabled"))
+    if administrators := count.scalar_one():
+        return Finding("administrators", "ok", f"{administrators} enabled")
+    return Finding("administrators", "note", "none", "sluice user add NAME --role admin asks for a password")
 
 
 async def _stopped(conn: AsyncConnection) -> list[Finding]:

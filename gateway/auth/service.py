@@ -227,7 +227,10 @@ class Auth:
             issued=issued,
             expires=issued + self.settings.access_s,
         )
-        kid, key = self.ring.signer(now)
+        try:
+            kid, key = self.ring.signer(now)
+        except LookupError:
+            raise Problem("unavailable", "no key signs right now", headers={"Retry-After": "10"}) from None
         return Tokens(
             access_token=sign(claims, self.settings.parties, kid, key),
             expires_in=self.settings.access_s,

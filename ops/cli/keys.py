@@ -86,9 +86,12 @@ def rotate(*, lead: timedelta, at_once: bool, as_json: bool) -> None:
 
 
 @keys.command()
-@click.argument("kid")
+@click.argument("kid", required=False)
+@click.option(
+    "--all", "every", is_flag=True, help="All keys, with all gateways stopped: before SLUICE_SIGNING_KEY is changed."
+)
 @yes
-def drop(*, kid: str, yes: bool) -> None:
+def drop(*, kid: str | None, every: bool, yes: bool) -> None:
     """Drop a key that somebody else may have: within a second none of its tokens holds.
 
     Another signs at once where it was the one that signs; sessions go on with their refresh tokens.
@@ -96,21 +99,42 @@ def drop(*, kid: str, yes: bool) -> None:
     \b
     Example: sluice keys drop KID --yes
     """
+    if (kid is None) != every:
+        raise click.UsageError("a KID or --all, one of the two")
     if not yes:
-        click.confirm(f"All access tokens signed by {kid} die now. Go on?", abort=True)
+        click.confirm(f"All access tokens signed by {kid or 'any key'} die now. Go on?", abort=True)
+    click.echo(_drop_all() if kid is None else _drop(kid))
+
+
+def _drop(kid: str) -> str:
     master, now = master_of(started()), utc_now()
 
     async def work(conn: AsyncConnection) -> KeyRing:
         await read_keys(conn, master)  # whoever has another secret must not leave keys that nobody can open
         if not await drop_key(conn, kid, now):
             raise CannotDo(f"there is no key {kid} to drop: sluice keys list")
-        ring = await first_key(conn, master, now)
-        await revoke(conn, "keys", kid, now=now)
-        await note(conn, OPERATOR, "key.drop", f"signing key:{kid}")
-        return ring
+        await _noted(conn, kid)
+        return await first_key(conn, master, now)
 
-    ring = ask(work)
-    click.echo(f"{kid} is dropped; {ring.signer(now)[0]} signs")
+    return f"{kid} is dropped; {ask(work).signer(now)[0]} signs"
+
+
+def _drop_all() -> str:
+    now = utc_now()
+
+    async def work(conn: AsyncConnection) -> int:
+        living = [row.kid for row in (await read_keys(conn, None)).rows if row.dropped_at is None]
+        for kid in living:
+            await drop_key(conn, kid, now)
+            await _noted(conn, kid)
+        return len(living)
+
+    return f"{ask(work)} keys are dropped; the first gateway that starts makes one"
+
+
+async def _noted(conn: AsyncConnection, kid: str) -> None:
+    await revoke(conn, "keys", kid, now=utc_now())
+    await note(conn, OPERATOR, "key.drop", f"signing key:{kid}")
 
 
 COMMANDS = (keys,)

@@ -197,6 +197,3 @@ def policy(*, user: str, pool_by: str, allow_short: bool) -> None:
 
     run = ask(change)
     click.echo("nothing changed" if run is None else f"{run.rows} rows were booked again")
-
-
-COMMANDS = (pnl,)

@@ -44,7 +44,9 @@ def demo(recorded: Path | None, fresh: bool, broker: BrokerName, only_json: bool
 async def _demo(
     settings: Settings, recorded: Path | None, fresh: bool, broker: BrokerName, console: Console
 ) -> dict[str, Any]:
-    console.print(f"Starting PostgreSQL, {broker.title()}, a sandbox of three providers, a worker and a dispatcher ...")
+    console.print(
+        f"Starting PostgreSQL, {broker.title()}, a sandbox of three providers, a worker, a dispatcher and a gateway ..."
+    )
     async with main_job.open_demo(settings, recorded=recorded, fresh=fresh, broker=broker) as opened:
         with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("jobs", total=None)
@@ -78,6 +80,7 @@ def _tell(account: dict[str, Any], console: Console) -> None:
     console.print(f"The ledger holds {account['items']} items; this took {account['seconds']} s.{known}")
     _tell_stories(account, console)
     _tell_books(account, console)
+    _tell_client(account, console)
     for line in account["trouble"]:
         console.print(f"[bold]not done:[/] {line}", highlight=False)
 
@@ -106,6 +109,25 @@ def _tell_books(account: dict[str, Any], console: Console) -> None:
     console.print(table)
     proved = "The books prove themselves: chains, balances, lots and gains agree."
     console.print(proved if account["verified"] else f"[bold]The books differ:[/] {account['diverges']}")
+
+
+def _tell_client(account: dict[str, Any], console: Console) -> None:
+    """Tell what the client read and met at the gateway."""
+    for what, found in account["read"].items():
+        if what != "pnl" and found:
+            (one,) = found
+            coins = " ".join(one["coins"])
+            console.print(
+                f"Read over HTTP, newest {what}: {escape(one['title'] or coins)} ({one['provider']}, page {one['page']})",
+                highlight=False,
+                soft_wrap=True,
+            )
+    figures = ", ".join(f"{name} {value or 'unknown'}" for name, value in account["read"]["pnl"].items())
+    console.print(f"Read over HTTP, /pnl/summary: {figures}", highlight=False, soft_wrap=True)
+    limit = account["limit"]
+    console.print(f"Then asked on purpose until the limit said no, after {limit['admitted']} more: 429 with")
+    for name, value in limit["headers"].items():
+        console.print(f"  {name}: {value}", highlight=False, soft_wrap=True)
 
 
 _SHOWN = {

@@ -89,6 +89,10 @@ def test_the_secret_is_made_for_its_user_alone_and_another_one_opens_nothing(she
     assert path.stat().st_mode & 0o777 == 0o600
     other = shell.given(SLUICE_SIGNING_KEY=uuid.uuid4().hex + uuid.uuid4().hex)
     assert "same" in other.fails("keys", "rotate", "--now")
+    assert "one of the two" in shell.both("keys", "drop", "--yes", exits=2)[1]
+    assert "2 keys are dropped" in other.run("keys", "drop", "--all", "--yes")
+    other.run("keys", "rotate")
+    assert [one["state"] for one in shell.lines("keys")].count("dropped") == 3
     assert "not random" in shell.given(SLUICE_SIGNING_KEY="x" * 40).fails("keys", "rotate", "--now")
 
 

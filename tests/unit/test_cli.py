@@ -41,7 +41,21 @@ def commands(group: click.Group = sluice, path: tuple[str, ...] = ()) -> Iterato
             yield from commands(command, (*path, name))
 
 
-EXAMPLED = {"up", "sandbox", "enqueue", "jobs", "streams", "dead", "items", "stories", "providers", "quality", "doctor"}
+EXAMPLED = {
+    "user",
+    "keys",
+    "up",
+    "sandbox",
+    "enqueue",
+    "jobs",
+    "streams",
+    "dead",
+    "items",
+    "stories",
+    "providers",
+    "quality",
+    "doctor",
+}
 
 
 @pytest.mark.parametrize("words", [words for words in commands() if words[0] in EXAMPLED], ids=" ".join)
