@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,8 +18,10 @@ COMPOSE = cast(dict[str, Any], yaml.safe_load((TOP / "docker-compose.yml").read_
 SERVICES = cast(dict[str, dict[str, Any]], COMPOSE["services"])
 OURS = ("migrate", "gateway", "worker", "dispatcher")
 STORES = ("postgres", "redis", "rabbitmq")
-LASTING = (*STORES, "gateway", "worker", "dispatcher")
+LASTING = (*STORES, "gateway", "worker", "dispatcher", "console")
 DOCKERFILE = (TOP / "ops" / "Dockerfile").read_text()
+CONSOLE = (TOP / "ops" / "Dockerfile.frontend").read_text()
+STOPPED_BY = {"postgres": "SIGINT", "console": "SIGQUIT"}  # fast, and after the answers under way
 INTERPOLATION = re.compile(r"\$\{(?P<name>[A-Z_]+)(?P<rest>:[?-][^}]*)?\}")
 
 
@@ -37,7 +41,7 @@ def filled_in(name: str) -> dict[str, str]:
 
 
 def test_the_parts_are_those_of_the_design() -> None:
-    assert set(SERVICES) == {*OURS, *STORES}
+    assert set(SERVICES) == {*OURS, *STORES, "console"}
     commands = {name: SERVICES[name]["command"] for name in OURS}
     assert commands == {"migrate": ["migrate"], "gateway": ["serve"], "worker": ["worker"], "dispatcher": ["dispatch"]}
 
@@ -45,16 +49,16 @@ def test_the_parts_are_those_of_the_design() -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_no_service_is_root_or_can_become_root(name: str) -> None:
     service = SERVICES[name]
-    assert service["user"].split(":")[0] not in {"", "0", "root"}
+    assert re.fullmatch(r"[1-9][0-9]*:[1-9][0-9]*", service["user"])
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert "privileged" not in service
 
 
-@pytest.mark.parametrize("name", [*OURS, "postgres", "redis"])
+@pytest.mark.parametrize("name", SERVICES)
 def test_the_root_file_system_is_read_only_and_there_is_a_place_for_temporary_files(name: str) -> None:
     assert SERVICES[name]["read_only"] is True
-    assert "/tmp" in SERVICES[name]["tmpfs"]
+    assert "/tmp" in {mount.split(":")[0] for mount in SERVICES[name]["tmpfs"]}
 
 
 @pytest.mark.parametrize("name", LASTING)
@@ -82,7 +86,8 @@ def test_every_service_has_limits_and_time_to_stop(name: str) -> None:
     service = SERVICES[name]
     assert {"cpus", "memory"} == service["deploy"]["resources"]["limits"].keys()
     assert service["init"] is True
-    assert service["stop_signal"] == ("SIGINT" if name == "postgres" else "SIGTERM")
+    assert service["stop_signal"] == STOPPED_BY.get(name, "SIGTERM")
+    assert service["pids_limit"] > 0
     assert seconds(service["stop_grace_period"]) >= 30
 
 
@@ -104,7 +109,13 @@ def test_secrets_come_from_the_env_file_and_stand_nowhere_else(name: str) -> Non
 def test_every_variable_without_a_default_is_in_the_example() -> None:
     example = (TOP / "ops" / "compose" / "example.env").read_text()
     needed = {found["name"] for found in INTERPOLATION.finditer((TOP / "docker-compose.yml").read_text())}
-    optional = {"SLUICE_VERSION", "SLUICE_WORKER_PROCESSES", "SLUICE_WORKER_THREADS", "SLUICE_DRAIN_S"}
+    optional = {
+        "SLUICE_VERSION",
+        "SLUICE_CONSOLE_PORT",
+        "SLUICE_WORKER_PROCESSES",
+        "SLUICE_WORKER_THREADS",
+        "SLUICE_DRAIN_S",
+    }
     optional |= {name for name in needed if name.endswith(("_BUDGET", "_RATE"))}
     assert {name for name in needed - optional if f"{name}=" not in example} == set()
     assert not re.search(r"^[A-Z_]*(PASSWORD|KEY)=.", example, re.MULTILINE)
@@ -127,17 +138,18 @@ def test_only_the_worker_holds_the_providers_keys_and_only_the_gateway_signs() -
 
 def test_images_are_named_with_a_version() -> None:
     images = [str(service["image"]) for service in SERVICES.values()]
-    images += re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    images += re.findall(r"^FROM (\S+)", DOCKERFILE + CONSOLE, re.MULTILINE)
     for image in images:
-        assert re.fullmatch(r"[a-z]+:(\$\{SLUICE_VERSION:-)?[0-9][\w.-]*\}?", image), image
+        assert re.fullmatch(r"[a-z/-]+:(\$\{SLUICE_VERSION:-)?[0-9][\w.-]*\}?", image), image
 
 
 def test_the_stores_are_reached_from_inside_only_and_the_gateway_from_this_host_only() -> None:
     assert COMPOSE["networks"]["stores"] == {"internal": True}
     assert all(SERVICES[name]["networks"] == ["stores"] for name in STORES)
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert published.keys() == {"gateway"}
-    assert all(port.startswith("127.0.0.1:") for port in published["gateway"])
+    assert published.keys() == {"gateway", "console"}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+    assert SERVICES["console"]["networks"] == ["outside"]
 
 
 def test_what_must_last_is_on_a_volume() -> None:
@@ -157,6 +169,38 @@ def test_the_image_is_built_from_the_lock_and_runs_as_nobody_in_particular() -> 
     assert re.findall(r"^USER (.+)$", DOCKERFILE, re.MULTILINE) == ["10001:10001"]
     assert DOCKERFILE.count("\nFROM ") == 2
     assert "\nHEALTHCHECK " in DOCKERFILE
+
+
+@pytest.mark.parametrize(
+    ("text", "user", "stop"), [(DOCKERFILE, "10001:10001", "SIGTERM"), (CONSOLE, "101:101", "SIGQUIT")]
+)
+def test_an_image_is_nobody_says_how_it_stops_and_how_it_is_well(text: str, user: str, stop: str) -> None:
+    assert re.findall(r"^USER (.+)$", text, re.MULTILINE)[-1] == user
+    assert re.findall(r"^STOPSIGNAL (.+)$", text, re.MULTILINE) == [stop]
+    assert re.search(r"^HEALTHCHECK .*\\\n +CMD \[", text, re.MULTILINE)
+    assert not re.search(r"^(CMD|ENTRYPOINT) [^\[]", text, re.MULTILINE)
+    assert not re.search(r"(PASSWORD|SECRET|TOKEN|API_KEY|SIGNING_KEY)", text)
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.frontend"])
+def test_hadolint_finds_nothing(name: str) -> None:
+    found = subprocess.run(
+        [Path(sys.executable).with_name("hadolint"), TOP / "ops" / name], capture_output=True, text=True, check=False
+    )
+    assert (found.returncode, found.stdout) == (0, "")
+
+
+def test_what_an_image_writes_to_is_a_volume_so_that_fargate_keeps_its_owner() -> None:
+    assert 'VOLUME ["/tmp", "/var/lib/sluice"]' in DOCKERFILE
+    assert 'VOLUME ["/tmp"]' in CONSOLE
+
+
+def test_the_mounted_files_are_there() -> None:
+    for service in SERVICES.values():
+        for mount in service.get("volumes", []):
+            if str(mount).startswith("./"):
+                assert (TOP / str(mount).split(":")[0]).is_file()
+                assert str(mount).endswith(":ro")
 
 
 def test_the_build_is_sent_nothing_but_what_it_needs() -> None:

@@ -42,9 +42,12 @@ locals {
       user    = "10001:10001"
       stop_s  = 60
       environment = merge(local.common, {
-        SLUICE_HOST       = "0.0.0.0"
-        SLUICE_PORT       = "8080"
-        SLUICE_PUBLIC_URL = "https://${var.domain}"
+        SLUICE_HOST              = "0.0.0.0"
+        SLUICE_PORT              = "8080"
+        SLUICE_PUBLIC_URL        = "https://${var.domain}"
+        SLUICE_GATEWAY_PROCESSES = tostring(max(1, floor(var.services["backend"].cpu / 1024)))
+        # The load balancer, which says for whom it asks, lies in the public subnets.
+        SLUICE_TRUSTED_PROXIES = join(",", [for index, _ in var.availability_zones : cidrsubnet(var.cidr, 4, index)])
       })
       secrets  = merge(local.urls, { SLUICE_SIGNING_KEY = module.secrets.manual["signing-key"] })
       ports    = [8080]
