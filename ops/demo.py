@@ -1,5 +1,6 @@
 """The main job, from nothing to a checked ledger: real servers, real workers, a sandbox instead of paid providers.
 
+Everything is asked over HTTP, as a client would; the account of it is read from the database, as an operator could.
 The sandbox keeps a list of what it invented (or was recorded); ``lost`` is what of that list the ledger does not hold.
 The ledger stays under ``var/``: a second run asks the same again, and must add nothing.
 """
@@ -10,9 +11,9 @@ import asyncio
 import json
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,13 @@ import aiohttp
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from broker import jobs
-from broker.jobs import NewJob
-from broker.messages import WorkOnJob, fetch_queue
-from broker.producer import Producer
 from ledger import migrate
-from ops import demo_books
-from ops.bootstrap import configured_providers, open_database, open_hints, server
+from ops import demo_books, demo_client
+from ops.bootstrap import server
+from ops.demo_client import Account, Client
 from ops.embedded import Stack
 from ops.embedded.stack import BrokerName
+from ops.gateway import PREFIX, gateway_served, open_gateway
 from ops.sandbox import SandboxConfig, running_sandbox
 from ops.settings import Settings, environment_with
 from ops.supervisor import Child, kept_running
@@ -39,7 +38,9 @@ from ops.tellings import shared_stories
 DEMO_KEY = "sandbox-key-for-demonstrations"
 RATE = "40/1s"  # the sandbox is nobody's property: the providers' own rates would only make the demo slower
 COUNTS = ("found", "new", "duplicate", "amended", "rejected", "skipped", "observed")
-ENDED = ("succeeded", "failed", "cancelled")
+LOOK_EVERY_S = 0.5
+ALL_JOBS = 100  # a page of them
+SUMMED = ("total_pnl", "realized_pnl", "unrealized_pnl", "total_trades", "win_rate", "profit_factor", "max_drawdown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,12 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What a run works with: open servers, a sandbox, and the ids of its jobs."""
+    """What a run works with: a gateway and who may ask it, the database behind it, and a sandbox."""
 
-    settings: Settings
+    gateway: str
+    user: Account
+    operator: Account
     database: AsyncEngine
-    producer: Producer
     sandbox: str
     http: aiohttp.ClientSession
 
@@ -92,28 +94,38 @@ async def open_demo(
         await asyncio.to_thread(migrate.upgrade, server(settings.database_url))
         children = [Child("dispatcher", ["dispatch"], environment), Child("worker", _worker_words(), environment)]
         await stack.enter_async_context(kept_running(children, stop_s=20))
+        enter = stack.enter_async_context
+        gateway = await enter(open_gateway(settings, write=lambda _: None))
+        anywhere = replace(settings, gateway=replace(settings.gateway, host="127.0.0.1", port=0, notice_s=0.0))
+        port = await enter(gateway_served(anywhere, gateway))
+        database, auth = gateway.parts.database, gateway.parts.auth
+        assert auth is not None, "a gateway is opened with authentication"
         yield Demo(
-            settings=settings,
-            database=await stack.enter_async_context(open_database(settings, name="sluice demo")),
-            producer=await stack.enter_async_context(open_hints(settings, configured_providers(settings))),
+            gateway=f"http://127.0.0.1:{port}{PREFIX}",
+            user=await demo_client.account(database, auth, "demo", "user"),
+            operator=await demo_client.account(database, auth, "demo-operator", "admin"),
+            database=database,
             sandbox=sandbox.url,
-            http=await stack.enter_async_context(aiohttp.ClientSession()),
+            http=await enter(aiohttp.ClientSession()),
         )
 
 
 async def run(demo: Demo, show: Callable[[Progress], None]) -> dict[str, Any]:
     """Ask for everything the sandbox has, wait until it is in the ledger, and give the account of it."""
     began = time.monotonic()
-    asked = await _enqueue(demo)
-    books = asyncio.create_task(demo_books.run(demo.database, demo.producer))
-    while True:
-        progress = await _progress(demo.database, asked)
-        show(progress)
-        if progress.ended + len(progress.waiting) >= progress.jobs:
-            break
-        await asyncio.sleep(0.2)
-    account = await _account(demo, asked) | await books
+    session, operator = Client(demo.http, demo.gateway), Client(demo.http, demo.gateway)
+    await session.log_in(demo.user)
+    await operator.log_in(demo.operator)
+    async with demo_client.with_key(session) as client:
+        asked = await demo_client.asked_for(client, await _wanted(demo))
+        books = await demo_books.push(client, operator)
+        await _followed(client, asked, show)
+        told = await demo_books.ended(client, books)
+        account = await _account(demo, asked) | await demo_books.account(demo.database, demo.user.id) | told
+        account["read"] = await _read(client)
+        account["limit"] = await client.until_limited("items?limit=1")
     account["trouble"] += account.pop("books_trouble")
+    account["requests"] = session.requests + operator.requests + client.requests
     return account | {"seconds": round(time.monotonic() - began, 2)}
 
 
@@ -146,48 +158,64 @@ def _first_run(folder: Path) -> datetime:
     return datetime.fromisoformat(json.loads(note.read_text())["now"])
 
 
-async def _enqueue(demo: Demo) -> list[UUID]:
-    streams = await demo.control("streams")
-    new = [
-        NewJob(
-            "backfill" if stream["mode"] == "backfill" else "fetch",
-            fetch_queue(stream["provider"]),
-            {"provider": stream["provider"], "dataset": stream["dataset"], "params": stream["params"]},
-            owner="demo",
-        )
-        for stream in streams
+async def _wanted(demo: Demo) -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": "backfill" if stream["mode"] == "backfill" else "fetch",
+            "args": {name: stream[name] for name in ("provider", "dataset", "params")},
+        }
+        for stream in await demo.control("streams")
         for _ in range(stream.get("polls", 1))
     ]
-    async with demo.database.begin() as conn:
-        receipts = await jobs.enqueue(conn, new, now=datetime.now(UTC))
-    await demo.producer.send([WorkOnJob(job.queue) for job in new])
-    return [receipt.id for receipt in receipts]
 
 
-async def _progress(database: AsyncEngine, asked: Sequence[UUID]) -> Progress:
-    async with database.connect() as conn:
-        rows = (
-            await conn.execute(
-                text("SELECT state, reason, posted, new FROM jobs WHERE id = ANY(:ids)"), {"ids": list(asked)}
-            )
-        ).all()
+async def _followed(client: Client, asked: Sequence[str], show: Callable[[Progress], None]) -> None:
+    """Look at the jobs until each has ended, or waits for a person."""
+    while True:
+        progress = _progress((await client.get("jobs", limit=str(ALL_JOBS)))["data"], frozenset(asked))
+        show(progress)
+        if progress.ended + len(progress.waiting) >= progress.jobs:
+            return
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _progress(told: Sequence[Mapping[str, Any]], asked: Collection[str]) -> Progress:
+    mine = [job for job in told if job["id"] in asked]
     return Progress(
-        jobs=len(rows),
-        ended=sum(row.state in ENDED for row in rows),
-        pages=sum(row.posted for row in rows),
-        new=sum(row.new for row in rows),
+        jobs=len(mine),
+        ended=sum(job["finished_at"] is not None for job in mine),
+        pages=sum(job["progress"]["posted"] for job in mine),
+        new=sum(job["counts"]["new"] for job in mine),
         # Only a person can help a provider that is disabled: the run goes on without it.
-        waiting=[row.reason for row in rows if row.state == "waiting" and (row.reason or "").startswith("provider ")],
+        waiting=[
+            job["reason"] for job in mine if job["state"] == "waiting" and (job["reason"] or "").startswith("provider ")
+        ],
     )
 
 
-async def _account(demo: Demo, asked: Sequence[UUID]) -> dict[str, Any]:
+async def _read(client: Client) -> dict[str, Any]:
+    """Read as a client would: the newest news and flow, and what the trades came to."""
+    newest = {
+        "items": (await client.get("items", book="human", limit="1"))["data"],
+        "flows": (await client.get("flows", limit="1"))["data"],
+    }
+    told = {what: [_sourced(item) for item in found] for what, found in newest.items()}
+    summary = await client.get("pnl/summary", method="FIFO")
+    return told | {"pnl": {name: summary[name] for name in SUMMED}}
+
+
+def _sourced(item: Mapping[str, Any]) -> dict[str, Any]:
+    named = {name: item[name] for name in ("title", "coins", "provider")}
+    return named | {"page": item["came_from"]["page"]}
+
+
+async def _account(demo: Demo, asked: Sequence[str]) -> dict[str, Any]:
     invented = await demo.control("invented")
     async with demo.database.connect() as conn:
-        rows = (await conn.execute(_BY_PROVIDER, {"ids": list(asked)})).all()
+        rows = (await conn.execute(_BY_PROVIDER, {"ids": [UUID(job) for job in asked]})).all()
         held = (await conn.execute(text("SELECT provider, key FROM items"))).all()
         stories = {row.provider: row.told for row in await conn.execute(_STORIES)}
-        failed = (await conn.execute(_TROUBLE, {"ids": list(asked)})).all()
+        failed = (await conn.execute(_TROUBLE, {"ids": [UUID(job) for job in asked]})).all()
         told = await shared_stories(conn)
     keys = {(row.provider, row.key) for row in held}
     by_provider = {

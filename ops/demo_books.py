@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,16 +12,12 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from broker import jobs
-from broker.jobs import NewJob
-from broker.messages import LEDGER, WorkOnJob
-from broker.producer import Producer
 from ledger.bookview import marks, told, view
 from ledger.lots import Method
 from ledger.proof import verify
 from ledger.tenancy import acting_for
+from ops.demo_client import Client
 
-USER = "demo"
 TRADES = 600
 SEED = 7
 FIRST = datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -31,45 +26,40 @@ COINS: Mapping[str, tuple[Decimal, int]] = MappingProxyType(
     {"BTC": (Decimal(90000), 4), "ETH": (Decimal(3000), 3), "SOL": (Decimal(140), 1)}
 )
 """What each costs at first, and in how many decimals it is traded."""
-LOOK_EVERY_S = 0.1
 Row = dict[str, Any]
 
 
-async def run(database: AsyncEngine, producer: Producer) -> dict[str, Any]:
-    """Post the history, wait until it is booked, and give its account; a second time nothing is new."""
+async def push(client: Client, operator: Client) -> Sequence[str]:
+    """Push the history: prices as an operator, whose word they are, then trades; give the jobs."""
     trades, prices = history()
-    new = [
-        NewJob("ledger.prices", LEDGER, {"source": "demo", "rows": prices}, owner=USER),
-        NewJob("ledger.trades", LEDGER, {"user": USER, "source": "demo", "rows": trades}, owner=USER),
+    told = await operator.post("prices", {"source": "demo", "prices": prices})
+    await operator.ended(told["id"])
+    return [(await client.post("trades", {"source": "demo", "trades": trades}))["id"]]
+
+
+async def ended(client: Client, pushed: Sequence[str]) -> dict[str, Any]:
+    """Wait until what was pushed is booked; a second time nothing is new."""
+    jobs = [await client.ended(job) for job in pushed]
+    trouble = [
+        f"{job['kind']}: {job['state']}, {job['counts']['rejected']} rows refused" for job in jobs if _wrong(job)
     ]
-    async with database.begin() as conn:
-        receipts = await jobs.enqueue(conn, new, now=datetime.now(UTC))
-    await producer.send([WorkOnJob(job.queue) for job in new])
-    asked = {"ids": [receipt.id for receipt in receipts]}
-    while True:
-        async with database.connect() as conn:
-            rows = (await conn.execute(_JOBS, asked)).all()
-        if all(row.state in ("succeeded", "failed", "cancelled") for row in rows):
-            break
-        await asyncio.sleep(LOOK_EVERY_S)
-    trouble = [f"{row.kind}: {row.state}, {row.rejected} rows refused" for row in rows if _wrong(row)]
-    return await account(database) | {"trades_new": sum(row.new for row in rows), "books_trouble": trouble}
+    return {"trades_new": sum(job["counts"]["new"] for job in jobs), "books_trouble": trouble}
 
 
-async def account(database: AsyncEngine) -> dict[str, Any]:
-    """Tell what the books say: gains realized and not by each method, and whether they prove themselves."""
+async def account(database: AsyncEngine, user: str) -> dict[str, Any]:
+    """Tell what a user's books say: gains realized and not by each method, and whether they prove themselves."""
     realized: dict[str, str] = {}
     unrealized: dict[str, str | None] = {}
     async with database.begin() as conn:
         prices = await marks(conn)
         for method in Method:
-            document = told(await view(conn, USER, method), prices)["users"].get(USER, {})
+            document = told(await view(conn, user, method), prices)["users"].get(user, {})
             realized[method.value] = document.get("realised", "0")
             unrealized[method.value] = document.get("unrealised")
-        async with acting_for(conn, USER):
+        async with acting_for(conn, user):
             counted = await conn.execute(text("SELECT count(*) FROM entries WHERE kind IN ('buy', 'sell')"))
             trades = counted.scalar_one()
-        findings = await verify(conn, USER)
+        findings = await verify(conn, user)
     diverges = [f"{one.check}: {one.diverges}" for one in findings if one.diverges]
     proved = {"verified": not diverges, "diverges": diverges}
     return {"trades": trades, "realized": realized, "unrealized": unrealized, **proved}
@@ -101,8 +91,5 @@ def history(trades: int = TRADES, seed: int = SEED) -> tuple[Sequence[Row], Sequ
     return rows, quotes
 
 
-def _wrong(row: Any) -> bool:
-    return bool(row.state != "succeeded" or row.rejected)
-
-
-_JOBS = text("SELECT kind, state, new, rejected FROM jobs WHERE id = ANY(:ids)")
+def _wrong(job: Any) -> bool:
+    return bool(job["state"] != "succeeded" or job["counts"]["rejected"])

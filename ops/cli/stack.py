@@ -104,8 +104,7 @@ def _tell_books(account: dict[str, Any], console: Console) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for name in ("realized", "unrealized"):
-        told = (None if value is None else f"{Decimal(value):,.2f}" for value in account[name].values())
-        table.add_row(name, *(one or "unknown" for one in told))
+        table.add_row(name, *map(_rounded, account[name].values()))
     console.print(table)
     proved = "The books prove themselves: chains, balances, lots and gains agree."
     console.print(proved if account["verified"] else f"[bold]The books differ:[/] {account['diverges']}")
@@ -116,18 +115,18 @@ def _tell_client(account: dict[str, Any], console: Console) -> None:
     for what, found in account["read"].items():
         if what != "pnl" and found:
             (one,) = found
-            coins = " ".join(one["coins"])
-            console.print(
-                f"Read over HTTP, newest {what}: {escape(one['title'] or coins)} ({one['provider']}, page {one['page']})",
-                highlight=False,
-                soft_wrap=True,
-            )
-    figures = ", ".join(f"{name} {value or 'unknown'}" for name, value in account["read"]["pnl"].items())
-    console.print(f"Read over HTTP, /pnl/summary: {figures}", highlight=False, soft_wrap=True)
+            title, came_from = one["title"] or " ".join(one["coins"]), f"{one['provider']}, page {one['page']}"
+            console.print(f"GET /{what}: {escape(title)} ({came_from})", highlight=False, soft_wrap=True)
+    figures = ", ".join(f"{name} {_rounded(value)}" for name, value in account["read"]["pnl"].items())
+    console.print(f"GET /pnl/summary: {figures}", highlight=False, soft_wrap=True)
     limit = account["limit"]
-    console.print(f"Then asked on purpose until the limit said no, after {limit['admitted']} more: 429 with")
+    console.print(f"{limit['admitted']} more requests, to meet the limit on purpose: 429 with")
     for name, value in limit["headers"].items():
         console.print(f"  {name}: {value}", highlight=False, soft_wrap=True)
+
+
+def _rounded(value: object) -> str:
+    return "unknown" if value is None else f"{Decimal(value):,.2f}" if isinstance(value, str) else str(value)
 
 
 _SHOWN = {
