@@ -93,7 +93,7 @@ async def change_user(call: Call, path: UserPath, body: UserChange) -> UserAnswe
     async with call.auth.changing() as conn:
         try:
             if body.role is not UNSET:
-                await rows.set_role(conn, by, path.user, body.role, now=now)
+                await rows.set_role(conn, by, path.user, body.role)
             if body.enabled is True:
                 await rows.enable(conn, by, path.user)
             elif body.enabled is False:

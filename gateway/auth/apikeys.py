@@ -102,7 +102,7 @@ async def withdraw(conn: AsyncConnection, origin: Origin, user: UUID, key: str, 
         return False
     living = api_keys.update().where(*own, api_keys.c.revoked_at.is_(None)).values(revoked_at=now)
     if (await conn.execute(living)).rowcount:
-        await revoke(conn, "credential", key, now=now)
+        await revoke(conn, "credential", key)
         await note(conn, origin, "api_key.revoke", f"key:{key} of user:{user}")
     return True
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt import PyJWK
 from jwt.algorithms import ECAlgorithm
-from sqlalchemy import select, text
+from sqlalchemy import Row, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.auth.claims import ALGORITHM, LEEWAY_S, LIFE_S
@@ -96,8 +96,11 @@ class KeyRing:
         return {"keys": [{**row.public, "kid": row.kid, "use": "sig", "alg": ALGORITHM} for row in shown]}
 
 
-async def read_keys(conn: AsyncConnection, master: Master | None) -> KeyRing:
-    """Read every key; with the master secret also the private halves.  Raises OtherSecret, WeakSecret."""
+async def read_keys(conn: AsyncConnection, master: Master | None, *, strict: bool = True) -> KeyRing:
+    """Read every key; with the master secret also the private halves.  Raises OtherSecret, WeakSecret.
+
+    Not ``strict``: a private half that cannot be opened is left out; what was dropped is gone all the same.
+    """
     rows = (await conn.execute(select(signing_keys))).all()
     return KeyRing(
         KeyRow(
@@ -106,7 +109,7 @@ async def read_keys(conn: AsyncConnection, master: Master | None) -> KeyRing:
             created_at=row.created_at,
             signs_from=row.signs_from,
             dropped_at=row.dropped_at,
-            private=_opened(master, row.kid, row.sealed) if master and row.sealed and not row.dropped_at else None,
+            private=_private(row, master, strict=strict) if master and row.dropped_at is None else None,
         )
         for row in rows
     )
@@ -163,6 +166,15 @@ def _sealed(master: Master, kid: str, private: ec.EllipticCurvePrivateKey) -> by
     raw = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     nonce = os.urandom(12)
     return nonce + AESGCM(master.key("signing keys")).encrypt(nonce, raw, kid.encode())
+
+
+def _private(row: Row[Any], master: Master, *, strict: bool) -> ec.EllipticCurvePrivateKey | None:
+    try:
+        return _opened(master, row.kid, row.sealed)
+    except WeakSecret:
+        if strict:
+            raise
+        return None
 
 
 def _opened(master: Master, kid: str, sealed: bytes) -> ec.EllipticCurvePrivateKey:

@@ -8,17 +8,16 @@ that is away or has forgotten everything, costs less than a second and nothing e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from time import monotonic
+from datetime import timedelta
+from time import monotonic, time
 from typing import Any, Literal, cast
 
 import structlog
 from redis.exceptions import RedisError
-from sqlalchemy import Row, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.auth.claims import LEEWAY_S, LIFE_S
@@ -30,27 +29,35 @@ log = structlog.get_logger(__name__)
 
 CHANNEL = "sluice:auth:look"
 POLL_S = 0.4
-OVERLAP = timedelta(seconds=60)
-"""How far back a look reads: rows of a transaction that took long become visible late."""
-MATTERS = timedelta(seconds=LIFE_S + 2 * LEEWAY_S)
+OVERLAP = timedelta(minutes=3)
+"""How far back a look reads: rows become visible with their transaction, which sessions end after two minutes."""
+MATTERS = timedelta(seconds=LIFE_S + 2 * LEEWAY_S) + OVERLAP
 AGAIN_S = 1.0
 TELL_S = 0.25
 Kind = Literal["credential", "epoch", "role", "keys"]
 
 
-async def revoke(conn: AsyncConnection, kind: Kind, subject: str, value: str | None = None, *, now: datetime) -> None:
+async def revoke(conn: AsyncConnection, kind: Kind, subject: str, value: str | None = None) -> None:
     """Write a revocation in the caller's transaction; ``tell`` it after the commit.
 
     A dead ``credential`` (the id of a token, a session, an API key), a user's new ``epoch`` or ``role``, or other
     signing ``keys``.
     """
-    row = {"kind": kind, "subject": subject, "value": value, "at": now, "until": now + MATTERS}
-    await conn.execute(revocations.insert().inline(), row)
+    await revoke_all(conn, kind, [subject], value)
 
 
-async def forget(conn: AsyncConnection, now: datetime) -> None:
+async def revoke_all(conn: AsyncConnection, kind: Kind, subjects: Iterable[str], value: str | None = None) -> None:
+    """Write a revocation of each of them."""
+    # By the database's clock alone: those of gateways differ, and a row that seems old would never be read.
+    now = func.clock_timestamp()
+    rows = [{"kind": kind, "subject": subject, "value": value} for subject in subjects]
+    if rows:
+        await conn.execute(revocations.insert().inline().values(at=now, until=now + MATTERS), rows)
+
+
+async def forget(conn: AsyncConnection) -> None:
     """Delete rows that no living token is about."""
-    await conn.execute(revocations.delete().where(revocations.c.until < now - OVERLAP))
+    await conn.execute(revocations.delete().where(revocations.c.until < func.clock_timestamp()))
 
 
 async def tell(redis: Any) -> None:
@@ -110,7 +117,7 @@ class Follower:
 
     async def look(self, *, everything: bool = False) -> None:
         """Read rows: those of the last minute, or all that matter."""
-        began, now = monotonic(), datetime.now(UTC)
+        began, now = monotonic(), func.clock_timestamp()
         fresh = revocations.c.until > now if everything else revocations.c.at > now - OVERLAP
         async with self.database.connect() as conn:
             rows = (await conn.execute(select(revocations).where(fresh).order_by(revocations.c.id))).all()
@@ -120,8 +127,18 @@ class Follower:
         if newest > self._keys:
             await self.keys_changed()
             self._keys = newest
-        self.revoked.forget(now.timestamp())
+        self.revoked.forget(time())
         self.synced = began
+
+    async def try_to_look(self) -> None:
+        """Look; where that cannot be done, say so and wait a moment."""
+        try:
+            async with asyncio.timeout(10 * self.poll_s):
+                await self.look()
+        except Exception as error:  # noqa: BLE001  whatever it is, this must go on: nobody else tells what was revoked
+            # Tokens that were good stay good until they end; whatever would change that needs the database as well.
+            log.warning("revocations_not_read", error=type(error).__name__, age_s=round(self.age_s, 1))
+            await asyncio.sleep(self.poll_s)
 
     async def _following(self) -> None:
         while True:
@@ -129,13 +146,7 @@ class Follower:
                 async with asyncio.timeout(self.poll_s):
                     await self._nudged.wait()
             self._nudged.clear()
-            try:
-                async with asyncio.timeout(10 * self.poll_s):
-                    await self.look()
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
-                # Tokens that were good stay good until they end; whatever would change that needs the database as well.
-                log.warning("revocations_not_read", error=type(error).__name__, age_s=round(self.age_s, 1))
-                await asyncio.sleep(self.poll_s)
+            await self.try_to_look()
 
     async def _listening(self) -> None:
         while True:

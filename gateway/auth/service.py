@@ -100,7 +100,6 @@ class Auth:
 
     async def healthy(self) -> None:
         """Raise where this process has not heard for long of what was revoked."""
-        metrics.REVOCATIONS_AGE.set(self.follower.age_s)
         if self.follower.age_s > 10.0:
             raise TimeoutError(f"revocations were last read {self.follower.age_s:.0f} s ago")
 
@@ -194,7 +193,7 @@ class Auth:
         """One transaction whose revocations are told to all gateways once it is committed."""
         async with self.database.begin() as conn:
             yield conn
-        await self.follower.look()
+        await self.follower.try_to_look()
         await revocations.tell(self.redis)
 
     async def _charge(self, origin: Origin, account: str, network: str) -> None:
@@ -261,13 +260,14 @@ async def open_auth(database: AsyncEngine, redis: Any, settings: AuthSettings) -
 
         async def use_new_keys() -> None:
             async with database.connect() as conn:
-                use(await keys.read_keys(conn, settings.master))
+                use(await keys.read_keys(conn, settings.master, strict=False))
 
         def use(ring: KeyRing) -> None:
             auth.ring = ring
             authenticator.use_keys(lambda kid: ring.verifier(kid, settings.now()))
 
         follower = Follower(database, redis, revoked, use_new_keys, settings.poll_s)
+        metrics.REVOCATIONS_AGE.set_function(lambda: follower.age_s)
         throttle = LoginThrottle(redis, settings.guesses)
         auth = Auth(database, redis, settings, passwords, throttle, follower, authenticator, KeyRing(()))
         async with database.begin() as conn:
@@ -284,7 +284,7 @@ async def _tidying(auth: Auth) -> None:
         await asyncio.sleep(TIDY_S)
         try:
             async with auth.database.begin() as conn:
-                await revocations.forget(conn, auth.settings.now())
+                await revocations.forget(conn)
                 await sessions.forget(conn, auth.settings.now())
         except SQLAlchemyError as error:
             log.warning("tidying_failed", error=type(error).__name__)

@@ -111,7 +111,7 @@ async def end(conn: AsyncConnection, session: UUID, origin: Origin, reason: str,
     """End one session, with its access tokens; ending it again changes nothing."""
     open_one = sessions.update().where(sessions.c.id == session, sessions.c.ended_at.is_(None))
     if (await conn.execute(open_one.values(ended_at=now, end_reason=reason))).rowcount:
-        await revoke(conn, "credential", str(session), now=now)
+        await revoke(conn, "credential", str(session))
         await note(conn, origin, "logout", f"session:{session}")
 
 
@@ -132,7 +132,7 @@ async def _unused(conn: AsyncConnection, row: Row[Any]) -> bool:
 
 async def _stolen(conn: AsyncConnection, session: Row[Any], origin: Origin, now: datetime) -> None:
     await conn.execute(sessions.update().where(sessions.c.id == session.id).values(ended_at=now, end_reason="reuse"))
-    await revoke(conn, "credential", str(session.id), now=now)
+    await revoke(conn, "credential", str(session.id))
     await note(conn, origin, "token_reuse", f"session:{session.id} of user:{session.user_id}", outcome="refused")
 
 

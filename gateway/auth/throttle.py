@@ -39,7 +39,7 @@ end
 return {0, 0, 0}
 """
 _GIVE_BACK = """
-redis.call('DEL', KEYS[1])
+redis.call('DEL', KEYS[1], KEYS[1] .. ':told')
 if tonumber(redis.call('GET', KEYS[2]) or '0') > 0 then
     redis.call('DECR', KEYS[2])
 end

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from gateway.auth.audit import Origin, note
-from gateway.auth.revocations import revoke
+from gateway.auth.revocations import revoke, revoke_all
 from gateway.auth.tables import sessions, users
 from gateway.principal import Role
 
@@ -101,7 +101,7 @@ async def listed(conn: AsyncConnection, *, after: str = "", limit: int = 1000) -
     return [_user(row) for row in await conn.execute(query)]
 
 
-async def set_role(conn: AsyncConnection, origin: Origin, user: UUID, role: Role, *, now: datetime) -> User:
+async def set_role(conn: AsyncConnection, origin: Origin, user: UUID, role: Role) -> User:
     """Change a role.  Raises LastAdministrator where nobody could change it back."""
     await _one_at_a_time(conn)
     before = await get(conn, user, lock=True)
@@ -110,7 +110,7 @@ async def set_role(conn: AsyncConnection, origin: Origin, user: UUID, role: Role
     if before.role == "admin":
         await _another_administrator(conn, before)
     await conn.execute(users.update().where(users.c.id == user).values(role=role))
-    await revoke(conn, "role", str(user), role, now=now)
+    await revoke(conn, "role", str(user), role)
     await note(conn, origin, "user.role", f"user:{user} {before.role} to {role}")
     return await get(conn, user)
 
@@ -152,8 +152,7 @@ async def set_password(
     if keep is None:
         await end_sessions(conn, user, "password changed", now=now)
     else:
-        for ended in await _end(conn, user, "password changed", now, but=keep):
-            await revoke(conn, "credential", str(ended), now=now)
+        await _end(conn, user, "password changed", now, but=keep)
     await note(conn, origin, "user.password", f"user:{user}")
 
 
@@ -169,10 +168,13 @@ async def set_display_name(conn: AsyncConnection, user: UUID, name: str | None) 
 
 
 async def end_sessions(conn: AsyncConnection, user: UUID, reason: str, *, now: datetime) -> int:
-    """End all sessions; access tokens given until the end of this second are dead."""
+    """End all sessions; access tokens given until the end of this second are dead.
+
+    The epoch catches what no row names; the sessions' ids catch what a gateway signed whose clock is ahead.
+    """
     epoch = floor(now.timestamp()) + 1
     await conn.execute(users.update().where(users.c.id == user).values(epoch=func.greatest(users.c.epoch, epoch)))
-    await revoke(conn, "epoch", str(user), str(epoch), now=now)
+    await revoke(conn, "epoch", str(user), str(epoch))
     return len(await _end(conn, user, reason, now))
 
 
@@ -185,7 +187,9 @@ async def _end(
     if but is not None:
         open_ones = open_ones.where(sessions.c.id != but)
     query = open_ones.values(ended_at=now, end_reason=reason).returning(sessions.c.id)
-    return list((await conn.execute(query)).scalars())
+    ended = list((await conn.execute(query)).scalars())
+    await revoke_all(conn, "credential", map(str, ended))
+    return ended
 
 
 async def _one_at_a_time(conn: AsyncConnection) -> None:

@@ -74,7 +74,7 @@ def rotate(*, lead: timedelta, at_once: bool, as_json: bool) -> None:
         if waiting:
             raise CannotDo(f"{waiting[0]} is published already and does not sign yet: wait for it, or drop it")
         kid = await add_key(conn, master, now=now, signs_from=signs_from)
-        await revoke(conn, "keys", kid, now=now)
+        await revoke(conn, "keys", kid)
         await note(conn, OPERATOR, "key.rotate", f"signing key:{kid}")
         return kid
 
@@ -133,7 +133,7 @@ def _drop_all() -> str:
 
 
 async def _noted(conn: AsyncConnection, kid: str) -> None:
-    await revoke(conn, "keys", kid, now=utc_now())
+    await revoke(conn, "keys", kid)
     await note(conn, OPERATOR, "key.drop", f"signing key:{kid}")
 
 

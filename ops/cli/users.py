@@ -123,7 +123,7 @@ def role(*, name: str, role: str, as_json: bool) -> None:
     \b
     Example: sluice user role alice admin
     """
-    made = _changed(name, lambda conn, one: users.set_role(conn, OPERATOR, one.id, cast(Role, role), now=utc_now()))
+    made = _changed(name, lambda conn, one: users.set_role(conn, OPERATOR, one.id, cast(Role, role)))
     _tell(f"{made.name} is {made.role}", made, None, as_json=as_json)
 
 

@@ -23,6 +23,7 @@ from gateway.auth.metrics import AUDIT_FAILURES
 from gateway.auth.service import open_auth
 from gateway.auth.throttle import Guesses, TooMany
 from gateway.problems import Problem
+from ledger.tenancy import acting_for
 from tests.integration.gateway.accounts import (
     CHEAP,
     PASSWORD,
@@ -104,6 +105,7 @@ async def test_case_34_guesses_at_the_same_time_are_not_free(house: House) -> No
 
 
 async def test_case_35_guesses_spread_over_accounts_end_the_address(house: House) -> None:
+    assert Guesses() == Guesses(account=10, network=100, window_s=900.0), "twenty, so that the test is quick"
     house.auth.throttle.guesses = Guesses(network=20)
     try:
         answers = [await house.log_in(f"somebody-{n}", "password1") for n in range(23)]
@@ -227,7 +229,7 @@ async def test_case_31_keys_are_published_then_sign_then_verify_then_are_gone(ga
     now = house.clock()
     async with house.auth.changing() as conn:
         kid = await keys.add_key(conn, house.auth.master, now=now, signs_from=now + timedelta(hours=1))
-        await revocations.revoke(conn, "keys", kid, now=now)
+        await revocations.revoke(conn, "keys", kid)
     assert {one["kid"] for one in await key_set(house)} == {before, kid}, "published before it signs"
     assert await house.status(old) == 200
     try:
@@ -246,7 +248,7 @@ async def test_case_31_keys_are_published_then_sign_then_verify_then_are_gone(ga
         house.clock.by = timedelta(0)
     async with house.auth.changing() as conn:
         await keys.drop_key(conn, kid, house.clock())
-        await revocations.revoke(conn, "keys", kid, now=house.clock())
+        await revocations.revoke(conn, "keys", kid)
 
 
 async def test_case_31_a_key_that_is_dropped_dies_at_once_in_every_process(gateway: Gateway, house: House) -> None:
@@ -258,7 +260,7 @@ async def test_case_31_a_key_that_is_dropped_dies_at_once_in_every_process(gatew
         async with house.auth.changing() as conn:
             await keys.drop_key(conn, kid, now)
             await keys.first_key(conn, house.auth.master, now)
-            await revocations.revoke(conn, "keys", kid, now=now)
+            await revocations.revoke(conn, "keys", kid)
 
         async def refused() -> bool:
             return house.refuses(tokens["access_token"]) and other.refuses(tokens["access_token"])
@@ -321,6 +323,42 @@ async def test_case_74_the_record_only_grows_whoever_asks(house: House, statemen
     with pytest.raises(DBAPIError, match="only grows"):
         async with house.database.begin() as conn:
             await conn.execute(text(statement))
+
+
+async def test_what_acts_for_a_user_sees_no_account_and_adds_to_the_record_alone(house: House) -> None:
+    async def as_user(statement: str) -> None:
+        async with house.database.begin() as conn, acting_for(conn, "somebody"):
+            await conn.execute(text(statement))
+
+    await as_user("INSERT INTO audit (actor, action, object, outcome) VALUES ('a', 'test', 'b', 'done')")
+    tables = ("users", "sessions", "refresh_tokens", "api_keys", "signing_keys", "revocations", "audit")
+    for statement in (
+        *(f"SELECT 1 FROM {table}" for table in tables),
+        "DELETE FROM audit",
+        "UPDATE users SET role = 'admin'",
+    ):
+        with pytest.raises(DBAPIError, match="permission denied"):
+            await as_user(statement)
+
+
+async def test_a_gateway_that_is_told_of_keys_it_cannot_open_goes_on_without_them(
+    gateway: Gateway, house: House
+) -> None:
+    """What was dropped is dropped all the same; it signs nothing until it is started with the secret of the others."""
+    tokens = await house.tokens(await house.add())
+    now, before = house.clock(), house.auth.ring.signer(house.clock())[0]
+    other = Master("quite another master, of chance: 8c1f60d2e97b4a35")
+    async with house.auth.changing() as conn:
+        await keys.drop_key(conn, before, now)
+        kid = await keys.add_key(conn, other, now=now, signs_from=now)
+        await revocations.revoke(conn, "keys", kid)
+    assert house.refuses(tokens["access_token"])
+    assert (await house.refresh(tokens["refresh_token"])).status == 503
+    async with house.auth.changing() as conn:
+        await keys.drop_key(conn, kid, house.clock())
+        made = await keys.first_key(conn, house.auth.master, house.clock())
+        await revocations.revoke(conn, "keys", made.signer(house.clock())[0])
+    assert (await house.log_in(await house.add())).status == 200
 
 
 async def test_case_75_without_the_record_nothing_privileged_is_done_and_reads_go_on(house: House) -> None:

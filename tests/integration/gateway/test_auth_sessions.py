@@ -121,7 +121,7 @@ async def test_case_25_a_denied_token_is_refused_within_a_second_by_every_proces
     assert not house.refuses(token)
     credential = (await house.auth.authenticator.check(f"Bearer {token}")).credential
     async with house.auth.changing() as conn:
-        await revocations.revoke(conn, "credential", credential, now=house.clock())
+        await revocations.revoke(conn, "credential", credential)
 
     async def refused() -> bool:
         return house.refuses(token) and neighbour.refuses(token)
@@ -135,7 +135,7 @@ async def test_case_25_without_redis_to_tell_it_the_row_is_seen_within_a_second(
     tokens = await neighbour.tokens(await neighbour.add())
     principal = await neighbour.auth.authenticator.check(f"Bearer {tokens['access_token']}")
     async with neighbour.database.begin() as conn:  # nobody is told
-        await revocations.revoke(conn, "credential", principal.credential, now=neighbour.clock())
+        await revocations.revoke(conn, "credential", principal.credential)
 
     async def refused() -> bool:
         return neighbour.refuses(tokens["access_token"])
@@ -287,11 +287,11 @@ async def test_the_last_administrator_stays_one(house: House) -> None:
     async with house.database.connect() as conn:
         *others, last = [one for one in await users.listed(conn) if one.role == "admin" and one.enabled]
         for one in others:
-            await users.set_role(conn, Origin("operator"), one.id, "user", now=house.clock())
+            await users.set_role(conn, Origin("operator"), one.id, "user")
         with pytest.raises(users.LastAdministrator):
             await users.disable(conn, Origin("operator"), last.id, now=house.clock())
         with pytest.raises(users.LastAdministrator):
-            await users.set_role(conn, Origin("operator"), last.id, "service", now=house.clock())
+            await users.set_role(conn, Origin("operator"), last.id, "service")
         await conn.rollback()
 
 
