@@ -33,6 +33,7 @@ from ops.worker import LEAVE_AFTER_DRAIN_S
 
 GROW_EVERY = 10  # calls for news between two new stories of the sandbox, so that there is something to see
 CLOCK_EVERY_S = 1.0
+LISTENS_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +72,24 @@ async def _run(settings: Settings, broker: BrokerName, with_sandbox: bool, proce
         added = await _register(standing)
         drain_s = standing.settings.worker.drain_s + LEAVE_AFTER_DRAIN_S + 5
         async with kept_running(_children(standing, processes), stop_s=drain_s):
+            await _gateway_listens(standing.settings, stop)
             _tell(standing, processes, added)
             await stop.wait()
             click.echo("Stopping: messages in hand are finished first.")
     click.echo("Stopped.")
+
+
+async def _gateway_listens(settings: Settings, stop: asyncio.Event) -> None:
+    """Wait until clients are served, so that what is said to run can be asked; not longer than people wait."""
+    until = asyncio.get_running_loop().time() + LISTENS_WITHIN_S
+    while not stop.is_set() and asyncio.get_running_loop().time() < until:
+        try:
+            _, writer = await asyncio.open_connection(settings.gateway.host, settings.gateway.port)
+        except OSError:
+            await asyncio.sleep(0.1)
+        else:
+            writer.close()
+            return
 
 
 @asynccontextmanager
