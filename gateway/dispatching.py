@@ -109,8 +109,16 @@ def _reader(route: Route, place: str) -> Reader | None:
         return None
     if place == "path":
         return lambda request: _converted(path_values(request.match_info), kind, "not_found")
-    lists = _list_fields(kind)
-    return lambda request: _converted(pairs(request.query.items(), lists) if request.query_string else {}, kind)
+    lists, no_null = _list_fields(kind), _without_null(kind)
+
+    def read(request: web.Request) -> Any:
+        given = pairs(request.query.items(), lists) if request.rel_url.raw_query_string else {}
+        for name in no_null.intersection(given):
+            if str(given[name]).lower() == "null":
+                raise Problem("invalid", f"`{name}`: leave it out to say nothing")
+        return _converted(given, kind)
+
+    return read
 
 
 def _converted(given: Mapping[str, Any], kind: Any, code: str = "invalid") -> Any:
@@ -206,6 +214,14 @@ def _list_fields(kind: Any) -> frozenset[str]:
         for field in info.fields
         if any(isinstance(one, several) for one in getattr(field.type, "types", (field.type,)))
     )
+
+
+def _without_null(kind: Any) -> frozenset[str]:
+    """Name the fields that may be missing and are no text: msgspec would read the word ``null`` as nothing."""
+    fields = msgspec.inspect.type_info(kind).fields  # type: ignore[attr-defined]  # _list_fields saw to that
+    kinds = {one.encode_name: getattr(one.type, "types", (one.type,)) for one in fields}
+    text = msgspec.inspect.StrType
+    return frozenset(name for name, types in kinds.items() if not any(isinstance(one, text) for one in types))
 
 
 def _check_structs(route: Route) -> None:

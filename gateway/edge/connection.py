@@ -6,10 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMethod
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from gateway.edge.answer import Answer
+from gateway.edge.door import METHODS
 from gateway.edge.passage import Passage, numbered
 from gateway.problems import MEDIA_TYPE, Problem, document
 
@@ -66,15 +68,19 @@ class Connection(RequestHandler):
         self,
         request: web.BaseRequest,
         status: int = 500,
-        exc: BaseException | None = None,  # noqa: ARG002  what it says may repeat the client's bytes
-        message: str | None = None,  # noqa: ARG002
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002  it may repeat the client's bytes
     ) -> web.StreamResponse:
         """Answer what could not be read with a problem document that repeats none of it, and hang up."""
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was begun already")
         passage = Passage(_number(), request.remote or "", self._loop.time())
-        problem = Problem("malformed_request" if status < 500 else "internal")
         more = {"X-Request-Id": passage.request_id, "Connection": "close"}
+        if isinstance(exc, BadHttpMethod):
+            problem = Problem("method_unknown")
+            more["Allow"] = METHODS
+        else:
+            problem = Problem("malformed_request" if status < 500 else "internal")
         answer = Answer(document(problem, passage.request_id), status=problem.status, media_type=MEDIA_TYPE, more=more)
         self._server.log(request, passage, answer.status)
         return answer

@@ -28,16 +28,13 @@ from gateway.eventstream import EventStream
 from gateway.problems import MEDIA_TYPE, Problem, document
 from gateway.routes import Route
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST"
 AUTHORIZATION_MAX = 4096
 CLIENT_WENT = 499  # as nginx writes it: nobody was left to answer
 Log = Callable[[web.BaseRequest, Passage, int], None]
 NoteRefusal = Callable[[Call, str], Awaitable[None]]
 Run = Callable[[web.Request, Passage], Awaitable[web.StreamResponse]]
-_KNOWN_METHODS = frozenset(METHODS)
-_USUAL_METHODS = _KNOWN_METHODS - {"OPTIONS"}
 _VERSIONS = frozenset({(1, 0), (1, 1)})
-_WRITES_METHODS = ", ".join(METHODS)
 
 
 class Door:
@@ -79,13 +76,16 @@ class Door:
 
     def front(self, app_handles: Handler) -> Handler:
         """Give the shorter way for routes whose path is always the same; ``app_handles`` answers everything else."""
-        fixed, through = self._fixed, self._through
+        fixed, through, allowed = self._fixed, self._through, dict[str, set[str]]()
+        for method, path in fixed:
+            allowed.setdefault(path, set()).update([method, "HEAD"] if method == "GET" else [method])
 
         async def front(request: web.Request) -> web.StreamResponse:
-            run = fixed.get((request.method, request.rel_url.raw_path))
-            if run is None:
-                return await app_handles(request)
-            return await through(request, run)
+            path = request.rel_url.raw_path
+            run = fixed.get((request.method, path))
+            if run is None and path in allowed and request.method not in allowed[path]:
+                run = _not_that_method(allowed[path])
+            return await app_handles(request) if run is None else await through(request, run)
 
         return front
 
@@ -110,11 +110,8 @@ class Door:
         try:
             if trusted:
                 passage.address = proxies.address(request, peer)
-            if request.version not in _VERSIONS or request.method not in _USUAL_METHODS:
-                _check_protocol(request)
-                answer = self._cors.preflight(request) or await run(request, passage)
-            else:
-                answer = await run(request, passage)
+            _check_protocol(request)
+            answer = self._cors.preflight(request) or await run(request, passage)
         except asyncio.CancelledError:
             self._log(request, passage, CLIENT_WENT)
             raise
@@ -201,6 +198,13 @@ class Door:
         return await EventStream(self._draining.until_draining(stream.chunks)).respond(request, headers)
 
 
+def _not_that_method(allowed: set[str]) -> Run:
+    async def run(_: web.Request, __: Passage) -> web.StreamResponse:
+        raise Problem("method_not_allowed", headers={"Allow": ", ".join(sorted(allowed))})
+
+    return run
+
+
 def unauthenticated(detail: str | None = None) -> Problem:
     """Say that a token is needed."""
     return Problem("unauthenticated", detail, headers={"WWW-Authenticate": "Bearer"})
@@ -209,5 +213,5 @@ def unauthenticated(detail: str | None = None) -> Problem:
 def _check_protocol(request: web.Request) -> None:
     if request.version not in _VERSIONS:
         raise Problem("version_not_supported", headers={"Connection": "close"})
-    if request.method not in _KNOWN_METHODS:
-        raise Problem("method_unknown", headers={"Allow": _WRITES_METHODS})
+    if request.method == "CONNECT":  # what it names is no path, so that the router has no word for it
+        raise Problem("method_not_allowed", headers={"Allow": METHODS, "Connection": "close"})

@@ -73,7 +73,7 @@ def unavailable(detail: str | None = None) -> Problem:
 def _of_http(error: web.HTTPException) -> Problem:
     headers = {}
     if allow := error.headers.get("Allow"):
-        headers["Allow"] = allow
+        headers["Allow"] = ", ".join(sorted(allow.split(",")))
     if error.status == 413:
         headers["Connection"] = "close"  # what is left of the body is not waited for
     if error.status in CODES:
