@@ -141,7 +141,13 @@ def _page_place(one: PageView) -> PagePlace:
     return PagePlace(one.seq, one.id)
 
 
-@routes.get("/jobs/{job}/events", needs="jobs:read", media_type=MEDIA_TYPE, problems=("not_found", "too_many_streams"))
+@routes.get(
+    "/jobs/{job}/events",
+    needs="jobs:read",
+    media_type=MEDIA_TYPE,
+    also={204: None},
+    problems=("not_found", "too_many_streams"),
+)
 async def follow_job(call: Call, path: JobPath) -> EventStream | Reply[None]:
     """One job as server-sent events: `state`, `progress`, and `end` when it has ended.
 
