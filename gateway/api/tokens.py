@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -10,21 +10,24 @@ from msgspec import Meta, Struct
 
 from gateway.api.origin import origin
 from gateway.auth import apikeys
-from gateway.auth.apikeys import ApiKey, BadKey
+from gateway.auth.apikeys import ApiKey, BadKey, scopes_of_keys
 from gateway.auth.passwords import LONGEST, SHORTEST
 from gateway.auth.service import Tokens
 from gateway.call import Call
 from gateway.principal import ADMIN_SCOPES
 from gateway.problems import Problem
 from gateway.routes import Reply, Routes
-from gateway.texts import Moment, Name
+from gateway.texts import Name
 
 routes = Routes("auth")
 
 Typed = Annotated[str, Meta(max_length=1024)]
 """A name or a password as somebody typed it: whatever it is, the answer to a wrong one is the same."""
 Password = Annotated[str, Meta(min_length=SHORTEST, max_length=LONGEST, description="Any characters, also spaces")]
-Scopes = Annotated[list[Annotated[str, Meta(max_length=40)]], Meta(min_length=1, max_length=len(ADMIN_SCOPES))]
+_ANY = "|".join(sorted(ADMIN_SCOPES))
+_OF_KEYS = "|".join(sorted(scopes_of_keys("admin")))
+_END = r"$(?!\n)"  # the dollar sign alone would let one line end pass
+KeyScope = Annotated[str, Meta(pattern=f"^(?:{_OF_KEYS}){_END}", max_length=40)]
 
 
 class LoginForm(Struct, forbid_unknown_fields=True):
@@ -33,7 +36,14 @@ class LoginForm(Struct, forbid_unknown_fields=True):
     username: Typed
     password: Typed
     grant_type: Literal["password"] = "password"
-    scope: Annotated[str, Meta(max_length=500, description="Scopes with spaces between; empty: all of the role")] = ""
+    scope: Annotated[
+        str,
+        Meta(
+            max_length=500,
+            pattern=f"^(?:(?:{_ANY})(?: (?:{_ANY}))*)?{_END}",
+            description="Scopes with single spaces between; empty: all of the role",
+        ),
+    ] = ""
     client_id: Typed = ""
     client_secret: Typed = ""
 
@@ -66,8 +76,8 @@ class KeyRequest(Struct, forbid_unknown_fields=True):
     """What a key is called, what it may do, and until when; without an end it lasts until it is revoked."""
 
     name: Name
-    scopes: Scopes
-    expires_at: Moment | None = None
+    scopes: Annotated[list[KeyScope], Meta(min_length=1, max_length=len(ADMIN_SCOPES))]
+    expires_in_days: Annotated[int, Meta(ge=1, le=3650)] | None = None
 
 
 class KeyPath(Struct, forbid_unknown_fields=True):
@@ -106,7 +116,7 @@ async def login(call: Call, body: LoginForm) -> TokensAnswer:
 
     Ten wrong passwords for one account from one address close that way for a quarter of an hour, and no other.
     """
-    asked = _scopes(body.scope.split()) if body.scope.strip() else None
+    asked = frozenset(body.scope.split()) or None
     return _told(await call.auth.login(origin(call), body.username, body.password, asked))
 
 
@@ -138,15 +148,15 @@ async def list_keys(call: Call) -> list[KeyAnswer]:
         return [_key(one) for one in await apikeys.listed(conn, UUID(call.principal.user))]
 
 
-@routes.post("/auth/api-keys", needs="account:write", status=201)
+@routes.post("/auth/api-keys", needs="account:write", status=201, problems=("forbidden", "conflict"))
 async def make_key(call: Call, body: KeyRequest) -> Reply[NewKeyAnswer]:
     """Make an API key for a program; its secret is in this answer and nowhere else.
 
     A key has its own rate limit and at most the scopes of whoever asks, never `account:write`.
     """
-    scopes = _scopes(body.scopes)
+    now, scopes = call.parts.now(), frozenset(body.scopes)
     if more := scopes - call.principal.scopes:
-        raise Problem("invalid", f"you have not {', '.join(sorted(more))} yourself")
+        raise Problem("forbidden", f"you have not {', '.join(sorted(more))} yourself")
     async with call.auth.changing() as conn:
         try:
             made, text = await apikeys.create(
@@ -155,12 +165,12 @@ async def make_key(call: Call, body: KeyRequest) -> Reply[NewKeyAnswer]:
                 UUID(call.principal.user),
                 name=body.name,
                 scopes=scopes,
-                expires_at=body.expires_at,
+                expires_at=now + timedelta(days=body.expires_in_days) if body.expires_in_days else None,
                 pepper=call.auth.master.key("api keys"),
-                now=call.parts.now(),
+                now=now,
             )
         except BadKey as error:
-            raise Problem("invalid", str(error)) from None
+            raise Problem("conflict", str(error)) from None
     return Reply(NewKeyAnswer(_key(made), text), status=201)
 
 
@@ -171,14 +181,6 @@ async def revoke_key(call: Call, path: KeyPath) -> None:
         user = UUID(call.principal.user)
         if not await apikeys.withdraw(conn, origin(call), user, path.key, now=call.parts.now()):
             raise Problem("not_found")
-
-
-def _scopes(asked: list[str]) -> frozenset[str]:
-    if unknown := frozenset(asked) - ADMIN_SCOPES:
-        raise Problem(
-            "invalid", f"there are {len(unknown)} unknown scopes; known are {', '.join(sorted(ADMIN_SCOPES))}"
-        )
-    return frozenset(asked)
 
 
 def _told(tokens: Tokens) -> TokensAnswer:

@@ -20,7 +20,15 @@ from gateway.routes import Reply, Routes
 
 routes = Routes("users")
 
-UserName = Annotated[str, Meta(min_length=1, max_length=64, description="a-z, 0-9 and . _ @ + -")]
+UserName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._@+-]*[A-Za-z0-9])?$(?!\n)",
+        description="Kept in small letters",
+    ),
+]
 
 
 class UserPath(Struct, forbid_unknown_fields=True):

@@ -168,15 +168,13 @@ async def test_case_37_a_key_is_shown_once_and_works_until_it_is_revoked(house: 
 
 async def test_case_37_an_expired_key_is_refused_also_where_it_was_seen(house: House) -> None:
     tokens = await house.tokens(await house.add())
-    ends = (house.clock() + timedelta(seconds=30)).isoformat()
-    asked = {"name": "short", "scopes": ["account:read"], "expires_at": ends}
+    asked = {"name": "short", "scopes": ["account:read"], "expires_in_days": 1}
     text = (await house.ask("POST", "auth/api-keys", tokens["access_token"], json=asked)).body["api_key"]
-    assert await house.status(text) == 200
-    house.clock.by = timedelta(seconds=31)
+    house.clock.by = timedelta(hours=23, minutes=59, seconds=50)
     try:
+        assert await house.status(text) == 200
+        house.clock.by = timedelta(days=1)
         assert await house.status(text) == 401
-        past = {**asked, "expires_at": (house.clock() - timedelta(seconds=1)).isoformat()}
-        assert (await house.ask("POST", "auth/api-keys", tokens["access_token"], json=past)).code == "invalid"
     finally:
         house.clock.by = timedelta(0)
 
@@ -185,7 +183,7 @@ async def test_a_key_has_its_own_quota_and_no_more_than_its_owner(house: House) 
     user = await house.add()
     tokens = await house.tokens(user, scope="account:write account:read jobs:read")
     more = {"name": "more", "scopes": ["jobs:write"]}
-    assert (await house.ask("POST", "auth/api-keys", tokens["access_token"], json=more)).code == "invalid"
+    assert (await house.ask("POST", "auth/api-keys", tokens["access_token"], json=more)).code == "forbidden"
     self_ = {"name": "self", "scopes": ["account:write"]}
     assert (await house.ask("POST", "auth/api-keys", tokens["access_token"], json=self_)).code == "invalid"
     made = await house.ask("POST", "auth/api-keys", tokens["access_token"], json={"name": "n", "scopes": ["jobs:read"]})
