@@ -386,7 +386,7 @@ def _nearest(title: Mapping[str, float], story: Story) -> tuple[str, Sequence[st
     """Give that of the story's last titles which shares most weight with the title, the newest among equals."""
     return max(
         reversed(story.samples),
-        key=lambda sample: sum([title.get(term, 0.0) ** 2 for term in set(plain(sample[1]))]),
+        key=lambda sample: sum([title.get(term, 0.0) ** 2 for term in dict.fromkeys(plain(sample[1]))]),
         default=("", ()),
     )
 
