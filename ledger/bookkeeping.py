@@ -7,6 +7,7 @@ Part of the transaction that posted; the posting's lock makes this the only writ
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,11 +19,12 @@ from psycopg import AsyncCursor
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import kept_runs, replays, run_stage
+from ledger.booking import Oversell, Oversold
 from ledger.entries import Key, NewEntry, Transfer
 from ledger.kept_runs import Change
 from ledger.lots import Method, Order
 from ledger.moves import PoolBy, pools_of
-from ledger.numbers import money_decimal, money_text
+from ledger.numbers import money_decimal, money_text, quantity_text
 from ledger.posting import Outcome, post
 from ledger.replays import Kept, connected
 from ledger.runs import Books, Policy, Results, no_books, read
@@ -70,8 +72,49 @@ class Shelf:
 async def post_and_book(
     conn: AsyncConnection, user: str, entries: Sequence[NewEntry], shelf: Shelf, *, now: datetime
 ) -> list[Outcome]:
-    """Post one user's entries and book what they touch; one answer for each entry, in order."""
-    outcomes = await post(conn, user, entries, now=now)
+    """Post one user's entries and book what they touch; one answer for each entry, in order.
+
+    Where the user's policy rejects sales of more than is there, such a row is refused; so is one because of which a
+    later sale would lack something.
+    """
+    work = _Work(user, shelf, now)
+    await one_writer(conn, user)
+    async with acting_for(conn, user), driver_cursor(conn) as cursor:
+        policy = await work.policy(cursor)
+    if policy.oversell is Oversell.ZERO_BASIS:
+        return await _post_and_book(conn, work, entries)
+    # In order of time, so that a sale finds what was bought before it in the same delivery.
+    places = sorted(range(len(entries)), key=lambda n: entries[n].happened_at)
+    told = await _all_that_can_be(conn, work, [entries[n] for n in places])
+    return [one for _, one in sorted(zip(places, told, strict=True), key=lambda pair: pair[0])]
+
+
+async def _all_that_can_be(conn: AsyncConnection, work: _Work, entries: Sequence[NewEntry]) -> list[Outcome]:
+    """Post what leaves no sale uncovered: all of it, or else all that can be of each half."""
+    try:
+        async with conn.begin_nested():
+            return await _post_and_book(conn, work, entries)
+    except Oversold as error:
+        if len(entries) == 1:
+            return [Outcome("refused", reason=_uncovered(entries[0], error))]
+    half = len(entries) // 2
+    return [
+        *await _all_that_can_be(conn, work, entries[:half]),
+        *await _all_that_can_be(conn, work, entries[half:]),
+    ]
+
+
+def _uncovered(entry: NewEntry, error: Oversold) -> str:
+    """Say in one line what is missing: for the row itself, or for a later one because of it."""
+    at, lacks = error.trade.happened_at.isoformat(), f"{quantity_text(error.missing)} {error.pool.coin}"
+    own = error.trade.body() | {"trade_id": entry.body.get("trade_id")} == entry.body
+    if own:
+        return f"{entry.key} takes out {lacks} more than there is at {at}: post the missing acquisition first"
+    return f"because of {entry.key} the {error.trade.kind} of {error.trade.base} at {at} would lack {lacks}"
+
+
+async def _post_and_book(conn: AsyncConnection, work: _Work, entries: Sequence[NewEntry]) -> list[Outcome]:
+    outcomes = await post(conn, work.user, entries, now=work.now)
     undone = {one.touched.id: one.touched for one in outcomes if one.touched is not None and one.status == "new"}
     arrived = [
         _trade(one.id, one.seq, entry.body)
@@ -80,20 +123,22 @@ async def post_and_book(
     ]
     late = [_trade(held.id, held.seq, held.body) for held in undone.values() if held.seq]
     if arrived or late:
-        work = _Work(user, shelf, now)
         await _book(conn, work, arrived, late)
     return outcomes
 
 
 async def set_policy(conn: AsyncConnection, user: str, policy: Policy, shelf: Shelf, *, now: datetime) -> Run | None:
-    """Keep a user's books in another way from now on, and book the whole history again; None where it is so already."""
+    """Keep a user's books in another way from now on, and book the whole history again; None where it is so already.
+
+    Errors: ``booking.Oversold`` where more is to be rejected than the history has; the caller takes everything back.
+    """
     await one_writer(conn, user)
     work = _Work(user, shelf, now)
     async with acting_for(conn, user), driver_cursor(conn) as cursor:
         if await work.policy(cursor) == policy:
             return None
         given = {"user": user, "now": now, "pool_by": policy.pool_by.value, "allow_short": policy.allow_short}
-        await cursor.execute(run_stage.ADD_POLICY, given)
+        await cursor.execute(run_stage.ADD_POLICY, given | {"oversell": policy.oversell.value})
     return await _rebook(conn, work, "policy")
 
 
@@ -152,7 +197,7 @@ class _Work:
     async def policy(self, cursor: AsyncCursor[Any]) -> Policy:
         await cursor.execute(run_stage.POLICY, {"user": self.user})
         row = await cursor.fetchone()
-        return Policy(PoolBy(row[0]), row[1]) if row else Policy()
+        return Policy(PoolBy(row[0]), row[1], Oversell(row[2])) if row else Policy()
 
     async def current(self, cursor: AsyncCursor[Any], *, skipped: set[str]) -> Books:
         """The books as they are, from the shelf or from the newest checkpoint and the rows after it."""
@@ -164,8 +209,9 @@ class _Work:
         if books is None or books.run != run:
             books = await self._restored(cursor, END)
             rows = [trade for trade in await self._rows(cursor, books.last) if trade.trade_id not in skipped]
+            kept, books.due = books.kept, sys.maxsize  # what is only read again is no place for a checkpoint
             await _booked(books, rows)
-            books.run = run
+            books.kept, books.due, books.run = kept, 0, run
         return books
 
     async def go_on(self, cursor: AsyncCursor[Any], books: Books, arrived: Sequence[Trade]) -> Run:
@@ -200,6 +246,7 @@ class _Work:
         replays.put_into(books, again, pools)
         books.rows += len(arrived) - len(undone)
         books.last = max([trade.order for trade in arrived] + ([books.last] if books.last else []), default=None)
+        books.kept = kept[-1][1] if kept else books.kept
         books.keep_if_due(again.results)
         await cursor.execute(run_stage.DROP_CHECKPOINTS, given)
         change = await kept_runs.changes(cursor, self.user, start or BEGINNING, again.results, pools)

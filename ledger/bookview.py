@@ -16,7 +16,7 @@ from psycopg import AsyncCursor
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import run_stage
-from ledger.booking import Booking, Disposal, Side
+from ledger.booking import Booking, Disposal, Oversell, Side
 from ledger.figures import State, states, statistics
 from ledger.legs import Act
 from ledger.lots import AVERAGE_LOT, Lot, Match, Method, Order
@@ -116,7 +116,7 @@ def told(seen: View, prices: Mapping[str, Mark]) -> dict[str, Any]:
 async def _policy(cursor: AsyncCursor[Any], user: str) -> Policy:
     await cursor.execute(run_stage.POLICY, {"user": user})
     row = await cursor.fetchone()
-    return Policy(PoolBy(row[0]), row[1]) if row else Policy()
+    return Policy(PoolBy(row[0]), row[1], Oversell(row[2])) if row else Policy()
 
 
 async def _trades(cursor: AsyncCursor[Any], given: Mapping[str, Any]) -> list[Trade]:

@@ -7,12 +7,12 @@ from typing import LiteralString
 BOOKABLE: LiteralString = "('buy', 'sell', 'income', 'spend', 'transfer')"
 
 POLICY: LiteralString = """
-SELECT pool_by, allow_short FROM policies WHERE user_id = %(user)s ORDER BY recorded_at DESC LIMIT 1
+SELECT pool_by, allow_short, oversell FROM policies WHERE user_id = %(user)s ORDER BY recorded_at DESC LIMIT 1
 """
 
 ADD_POLICY: LiteralString = """
-INSERT INTO policies (user_id, recorded_at, pool_by, allow_short)
-VALUES (%(user)s, %(now)s, %(pool_by)s, %(allow_short)s)
+INSERT INTO policies (user_id, recorded_at, pool_by, allow_short, oversell)
+VALUES (%(user)s, %(now)s, %(pool_by)s, %(allow_short)s, %(oversell)s)
 """
 
 LAST_RUN: LiteralString = "SELECT max(id) FROM book_runs WHERE user_id = %(user)s"

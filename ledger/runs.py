@@ -26,14 +26,15 @@ CHECKPOINT_ROWS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a user's books are kept.  A sale of more than is there is booked at zero basis, and told."""
+    """How a user's books are kept.  Where shorts are allowed, a sale of more than is there opens one."""
 
     pool_by: PoolBy = PoolBy.USER_COIN
     allow_short: bool = False
+    oversell: Oversell = Oversell.ZERO_BASIS
 
     def rules(self, method: Method) -> Rules:
         """The same for one method."""
-        return Rules(method, self.pool_by, Oversell.ZERO_BASIS, self.allow_short)
+        return Rules(method, self.pool_by, self.oversell, self.allow_short)
 
 
 class LotRow(NamedTuple):

@@ -9,6 +9,7 @@ import click
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import explain as explaining
+from ledger.booking import Oversell, Oversold
 from ledger.bookkeeping import Run, Shelf, set_policy
 from ledger.bookview import View, marks, told, view
 from ledger.explain import NoDisposal
@@ -188,12 +189,19 @@ def explain(*, disposal: str, user: str, method: str, as_json: bool) -> None:
 @USER
 @click.option("--pool-by", type=click.Choice([one.value for one in PoolBy]), default="user_coin", show_default=True)
 @click.option("--allow-short", is_flag=True, help="A sale of more than is there opens a short.")
-def policy(*, user: str, pool_by: str, allow_short: bool) -> None:
+@click.option(
+    "--oversell", type=click.Choice([one.value for one in Oversell]), default="zero_basis", show_default=True,
+    help="What a sale of more than is there becomes: refused, or booked at cost 0 and told as missing.",
+)  # fmt: skip
+def policy(*, user: str, pool_by: str, allow_short: bool, oversell: str) -> None:
     """Say how a user's books are to be kept; their whole history is booked again if that is new."""
-    wanted = Policy(PoolBy(pool_by), allow_short)
+    wanted = Policy(PoolBy(pool_by), allow_short, Oversell(oversell))
 
     async def change(conn: AsyncConnection) -> Run | None:
         return await set_policy(conn, await owner(conn, user), wanted, Shelf(), now=utc_now())
 
-    run = ask(change)
+    try:
+        run = ask(change)
+    except Oversold as error:
+        raise CannotDo(f"this history cannot be kept so: {error}") from None
     click.echo("nothing changed" if run is None else f"{run.rows} rows were booked again")
