@@ -32,6 +32,7 @@ class AccessLog:
         """``write`` takes whole lines; ``share`` is between 0 and 1."""
         self._write, self._share, self._chance = write, share, chance or Random().random  # noqa: S311  a sample, no secret
         self._lines: list[bytes] = []
+        self.lost = 0
         self._flushing: asyncio.TimerHandle | None = None
 
     def __call__(self, request: web.BaseRequest, passage: Passage, status: int) -> None:
@@ -67,7 +68,10 @@ class AccessLog:
             self._flushing = None
         if self._lines:
             lines, self._lines = self._lines, []
-            self._write(b"\n".join(lines) + b"\n")
+            try:
+                self._write(b"\n".join(lines) + b"\n")
+            except OSError:
+                self.lost += len(lines)  # nowhere to say it: whoever reads metrics is told
 
 
 def _ascii(text: str) -> str:

@@ -161,6 +161,7 @@ class Front:
     log: AccessLog
     client: ClientSession
     server: EdgeServer
+    opened: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def ask(self, method: str, path: str, **more: Any) -> Answer:
         """Ask as aiohttp's client does."""
@@ -177,7 +178,10 @@ class Front:
 
     async def connect(self, *, host: str | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Open a connection, from another address of this machine where one is given."""
-        return await asyncio.open_connection("127.0.0.1", self.port, local_addr=(host, 0) if host else None)
+        local = (host, 0) if host else None
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, local_addr=local)
+        self.opened.append(writer)
+        return reader, writer
 
     def told(self) -> list[dict[str, Any]]:
         """The lines of the access log so far."""
@@ -233,7 +237,10 @@ async def open_front(
             **timed,
         )
         async with serve as port:
-            yield Front(port, app, doing, limiter, lines, log, client, _held.pop())
+            front = Front(port, app, doing, limiter, lines, log, client, _held.pop())
+            yield front
+            for writer in front.opened:
+                writer.close()
     log.flush()
     assert app[DRAINING].now
 
