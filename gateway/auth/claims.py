@@ -19,11 +19,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
+from gateway.auth.lives import LEEWAY_S, LIFE_S
 from gateway.principal import SCOPES, Role
 
 ALGORITHM, TYPE = "ES256", "at+jwt"
-LIFE_S = 900
-LEEWAY_S = 5
 TOKEN_CHARS_MAX = 4000
 _HEADER = frozenset({"alg", "typ", "kid"})
 _CLAIMS = frozenset({"iss", "aud", "sub", "exp", "iat", "nbf", "jti", "scope", "role", "sid"})

@@ -30,7 +30,8 @@ from jwt.algorithms import ECAlgorithm
 from sqlalchemy import Row, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.auth.claims import ALGORITHM, LEEWAY_S, LIFE_S
+from gateway.auth.claims import ALGORITHM
+from gateway.auth.lives import LEEWAY_S, LIFE_S
 from gateway.auth.master import Master, WeakSecret
 from gateway.auth.tables import signing_keys
 

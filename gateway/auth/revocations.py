@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from gateway.auth.claims import LEEWAY_S, LIFE_S
+from gateway.auth.lives import LEEWAY_S, LIFE_S
 from gateway.auth.seen import Revoked
 from gateway.auth.tables import revocations
 from gateway.principal import Role

@@ -21,8 +21,9 @@ from gateway.auth import apikeys, keys, metrics, revocations, sessions, users
 from gateway.auth.apikeys import Accepted
 from gateway.auth.audit import Origin, note
 from gateway.auth.authenticator import Authenticator
-from gateway.auth.claims import LIFE_S, Claims, Parties, sign
+from gateway.auth.claims import Claims, Parties, sign
 from gateway.auth.keys import KeyRing
+from gateway.auth.lives import LIFE_S
 from gateway.auth.master import Master
 from gateway.auth.passwords import KIB, LANES, PASSES, Passwords, half, refusal
 from gateway.auth.revocations import Follower

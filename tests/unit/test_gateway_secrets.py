@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.auth import claims, seen
+from gateway.auth import lives, seen
 from gateway.auth.keys import KeyRing, KeyRow, checked, public_members, thumbprint
 from gateway.auth.master import Master, WeakSecret
 from gateway.auth.passwords import WAITING_MAX, Passwords, half, refusal
@@ -195,7 +195,7 @@ def row(name: int, signs_from: datetime, *, dropped: bool = False) -> KeyRow:
 def test_case_31_a_key_goes_from_published_to_expired_by_the_clock_alone() -> None:
     old, new = row(1, NOW), row(2, NOW + timedelta(hours=24))
     ring = KeyRing([new, old])
-    life = timedelta(seconds=claims.LIFE_S)
+    life = timedelta(seconds=lives.LIFE_S)
     table = [
         (timedelta(0), "signing", "published"),
         (timedelta(hours=24) - timedelta(seconds=1), "signing", "published"),

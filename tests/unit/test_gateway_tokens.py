@@ -22,8 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jwt import PyJWK
 
-from gateway.auth.claims import LIFE_S, Claims, NoToken, Parties, sign, verify
+from gateway.auth.claims import Claims, NoToken, Parties, sign, verify
 from gateway.auth.keys import public_members
+from gateway.auth.lives import LIFE_S
 from gateway.principal import USER_SCOPES
 
 NOW = 1_795_000_000

@@ -297,9 +297,11 @@ async def test_case_74_what_is_done_and_refused_is_recorded_once(house: House) -
     key = made.body["key"]["id"]
     await house.ask("DELETE", f"auth/api-keys/{key}", tokens["access_token"])
     await house.ask("PATCH", f"users/{user.id}", power, json={"role": "service"})
+    assert (await house.ask("GET", "users", tokens["access_token"])).status == 403
     await house.ask("POST", "auth/logout", tokens["access_token"], json={})
     mine = await house.audit(actor=str(user.id))
-    assert mine == [("login", "done"), ("api_key.create", "done"), ("api_key.revoke", "done"), ("logout", "done")]
+    made_and_revoked = [("api_key.create", "done"), ("api_key.revoke", "done")]
+    assert mine == [("login", "done"), *made_and_revoked, ("scope.refused", "refused"), ("logout", "done")]
     about = await house.audit(about=f"user:{user.id}")
     assert about.count(("login", "refused")) == 1
     assert await house.audit(actor=str(admin.id)) == [("login", "done"), ("user.role", "done")]
