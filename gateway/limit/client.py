@@ -29,6 +29,7 @@ CONNECT_S = 1.0
 RECONNECT_S = 0.2
 SILENT_S_MAX = 5.0  # what a frozen Redis is given before its connection is taken for dead
 PATIENCE_S = 1.0
+READ_S = 0.001
 WAITING_MAX = 20_000
 TOO_LATE = -1
 # The server at the other end of this connection cannot decide, and another one may by now stand at its address.
@@ -217,7 +218,12 @@ class LimitClient:
     def _arm(self, at: float) -> None:
         if self._sweep is not None:
             self._sweep.cancel()
-        self._sweep, self._sweep_at = self._loop.call_at(at, self._expire), at
+        self._sweep, self._sweep_at = self._loop.call_at(at, self._look), at
+
+    def _look(self) -> None:
+        # This process itself may have been held up, and the answers lie in the socket: a loop that runs its timers
+        # first would not have read them yet.
+        self._sweep = self._loop.call_later(READ_S, self._expire)
 
     # -- being connected ----------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ QUICK = {
     "items": ["--items", "2000", "--singles", "100", "--repeats", "1"],
     "fetch": ["--fetches", "100", "--repeats", "1"],
     "publish": ["--messages", "500", "--repeats", "1"],
+    "gateway": ["--requests", "300", "--decisions", "2000", "--paced-s", "0.5", "--repeats", "1"],
     "memory": ["--pages", "100", "--rows", "5"],
 }
 """Every benchmark that gives lines, and sizes that only show that it runs."""

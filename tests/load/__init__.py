@@ -1,0 +1,1 @@
+"""Load on whole gateways: `make load`."""
