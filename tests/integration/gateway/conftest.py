@@ -172,3 +172,8 @@ async def nothing_under_way(gateway_engine: AsyncEngine) -> None:
         await conn.execute(
             text("UPDATE jobs SET state = 'succeeded', finished_at = now(), landed = want WHERE finished_at IS NULL")
         )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Known where pytest is called with this folder or a file in it."""
+    parser.addoption("--api-thorough", action="store_true", help="Let Schemathesis take minutes, not seconds.")
