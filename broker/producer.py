@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 import aio_pika
@@ -20,7 +20,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, DeliveryError, PublishError
 from aiormq.exceptions import ChannelNotFoundEntity
 from dramatiq import Message
-from dramatiq.common import xq_name
+from dramatiq.common import dq_name, xq_name
 
 from broker.connect import GuardedRedisBroker, amqp_url, dead_queue_arguments, from_url, queue_arguments
 from broker.messages import Hint
@@ -42,6 +42,25 @@ class Dead:
 
 
 Write = Callable[[Sequence[Dead]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a broker holds of one queue; None where it does not tell.  ``dead``: what it gave up on itself."""
+
+    ready: int
+    unacked: int | None
+    delayed: int | None
+    dead: int
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A producer whose broker tells more of a queue than how many messages wait."""
+
+    async def held(self, queue: str) -> Held:
+        """Count the messages of a queue by where they are; raise BrokerUnreachableError."""
+        ...
 
 
 class Producer(Protocol):
@@ -101,6 +120,13 @@ class RabbitmqProducer:
         async with self._asking() as channel:
             declared = await channel.declare_queue(queue, durable=True, arguments=queue_arguments(queue))
         return declared.declaration_result.message_count or 0
+
+    async def held(self, queue: str) -> Held:
+        # AMQP tells neither what is unacknowledged nor anything of a queue for delays, of which we have none.
+        async with self._asking() as channel:
+            dead = await channel.declare_queue(xq_name(queue), durable=True, arguments=dead_queue_arguments())
+        ready, gone = await self.depth(queue), dead.declaration_result.message_count or 0
+        return Held(ready, unacked=None, delayed=None, dead=gone)
 
     async def collect_dead(self, queue: str, limit: int, write: Write) -> int:
         taken: list[AbstractIncomingMessage] = []
@@ -199,6 +225,10 @@ class RedisProducer:
         with _reaching("the broker does not answer"):
             return int(await asyncio.to_thread(self._broker.do_qsize, queue))
 
+    async def held(self, queue: str) -> Held:
+        with _reaching("the broker does not answer"):
+            return await asyncio.to_thread(_held, self._broker.client, self._broker.namespace, queue)
+
     async def collect_dead(self, queue: str, limit: int, write: Write) -> int:
         name, client = f"{self._broker.namespace}:{xq_name(queue)}", self._broker.client
         with _reaching("the broker does not answer"):
@@ -220,6 +250,15 @@ def _reaching(what: str) -> Iterator[None]:
         yield
     except redis.RedisError as error:
         raise BrokerUnreachableError(f"{what}: {_in_words(error)}") from error
+
+
+def _held(client: Any, namespace: str, queue: str) -> Held:
+    # As dramatiq's dispatch.lua keeps them: ids that wait in a list, bodies in a hash until they are acknowledged.
+    pipe = client.pipeline(transaction=True)
+    pipe.llen(f"{namespace}:{queue}").hlen(f"{namespace}:{queue}.msgs")
+    pipe.hlen(f"{namespace}:{dq_name(queue)}.msgs").zcard(f"{namespace}:{xq_name(queue)}")
+    ready, kept, delayed, dead = pipe.execute()
+    return Held(ready, unacked=max(0, kept - ready), delayed=delayed, dead=dead)
 
 
 def _oldest_dead(client: Any, name: str, limit: int) -> tuple[list[bytes], list[bytes | None]]:

@@ -11,7 +11,7 @@ from sqlalchemy import Row, select, text
 
 from broker.measured import StreamQuality, quality
 from broker.messages import queues
-from broker.producer import BrokerUnreachableError
+from broker.producer import BrokerUnreachableError, Held, Telling
 from broker.quality import Level
 from gateway.audited import note
 from gateway.auth.tables import audit
@@ -29,7 +29,7 @@ routes = Routes("works")
 class QueueAnswer(Struct, forbid_unknown_fields=True, kw_only=True):
     """One queue: what the broker holds, null where it cannot tell or is away, and the job rows behind it.
 
-    ``delayed`` messages do not exist here: a job that is to be tried later waits as a row.
+    ``delayed`` messages are not made here: a job that is to be tried later waits as a row.
     """
 
     name: str
@@ -115,8 +115,8 @@ async def list_queues(call: Call) -> list[QueueAnswer]:
     names = queues(sorted(call.parts.providers.limits))
     async with call.works() as conn:
         rows = {row.queue: row for row in await conn.execute(_JOBS_BY_QUEUE)}
-    depths = await _depths(call, names)
-    return [_queue(name, depths.get(name), rows.get(name)) for name in names]
+    held = await _held(call, names)
+    return [_queue(name, held.get(name), rows.get(name)) for name in names]
 
 
 @routes.get("/quality", needs="admin:read", problems=("not_found",))
@@ -148,26 +148,27 @@ async def list_audit(call: Call, query: AuditListing) -> Page[AuditAnswer]:
     return page(call, query, found, lambda row: AuditPlace(row.id), _record)
 
 
-async def _depths(call: Call, names: tuple[str, ...]) -> dict[str, int]:
-    """Ask the broker how many messages wait; nothing about a queue that it does not tell."""
-    depths: dict[str, int] = {}
+async def _held(call: Call, names: tuple[str, ...]) -> dict[str, Held | int]:
+    """Ask the broker what it holds, or at least how many messages wait; nothing about a queue that it does not tell."""
+    producer, told = call.parts.producer, dict[str, Held | int]()
     try:
         async with asyncio.timeout(BROKER_S):
             for name in names:
-                depths[name] = await call.parts.producer.depth(name)
+                told[name] = await (producer.held(name) if isinstance(producer, Telling) else producer.depth(name))
     except (BrokerUnreachableError, TimeoutError):
         pass
-    return depths
+    return told
 
 
-def _queue(name: str, ready: int | None, row: Row[tuple[object, ...]] | None) -> QueueAnswer:
+def _queue(name: str, told: Held | int | None, row: Row[tuple[object, ...]] | None) -> QueueAnswer:
     counts = row._mapping if row is not None else {}
+    held = told if isinstance(told, Held) else None
     return QueueAnswer(
         name=name,
-        ready=ready,
-        unacked=None,
-        delayed=None,
-        dead=None,
+        ready=told.ready if isinstance(told, Held) else told,
+        unacked=held.unacked if held else None,
+        delayed=held.delayed if held else None,
+        dead=held.dead if held else None,
         jobs_queued=counts.get("queued", 0),
         jobs_running=counts.get("running", 0),
         jobs_waiting=counts.get("waiting", 0),

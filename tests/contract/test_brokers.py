@@ -23,7 +23,7 @@ from redis.asyncio import Redis
 from broker.connect import UnknownBrokerError, dead_queue_arguments, from_url, queue_arguments
 from broker.envelope import UNREADABLE
 from broker.messages import WorkOnJob
-from broker.producer import BrokerUnreachableError, Dead, Producer, open_producer
+from broker.producer import BrokerUnreachableError, Dead, Producer, Telling, open_producer
 from ops.embedded import Stack
 
 WAIT_S = 20.0
@@ -188,6 +188,22 @@ async def test_dead_letters_are_handed_over_and_forgotten(producer: Producer, br
     assert await producer.collect_dead(name, 10, keep) == 0
 
 
+async def test_what_a_queue_holds_is_told_by_where_it_is(producer: Producer, broker_url: str, name: str) -> None:
+    assert isinstance(producer, Telling)
+    with working(broker_url, name, seen := Seen()):
+        await put_raw(broker_url, name, envelope(name, kwargs={"fail": True}))
+        await asyncio.to_thread(seen.next)
+
+        async def is_dead() -> bool:
+            return (await producer.held(name)).dead == 1
+
+        await until(is_dead)
+    await producer.send([WorkOnJob(name)] * 3)
+    held = await producer.held(name)
+    assert (held.ready, held.dead) == (3, 1)
+    assert {held.unacked, held.delayed} <= {0, None}  # None: AMQP does not tell
+
+
 async def test_a_dead_letter_that_could_not_be_written_is_handed_over_again(
     producer: Producer, broker_url: str, name: str
 ) -> None:
@@ -289,6 +305,9 @@ async def test_a_broker_that_is_not_there_is_said_in_one_line(broker_url: str, n
         assert "\n" not in str(sent.value)
         with pytest.raises(BrokerUnreachableError):
             await producer.depth(name)
+        assert isinstance(producer, Telling)
+        with pytest.raises(BrokerUnreachableError):
+            await producer.held(name)
         with pytest.raises(BrokerUnreachableError):
             await producer.collect_dead(name, 10, forget)
 

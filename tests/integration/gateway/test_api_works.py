@@ -144,6 +144,18 @@ async def test_queues_tell_what_waits_in_the_broker_and_in_the_rows(
     assert (gone.status, {one["ready"] for one in gone.body}) == (200, {None})
 
 
+async def test_queues_tell_what_the_broker_holds_where_it_can_tell(admin: ClientSession, alice: ClientSession) -> None:
+    before, after = [await _probes(admin, alice, more) for more in (0, 3)]
+    assert after["ready"] == before["ready"] + 3
+    assert (after["unacked"], after["delayed"], after["dead"]) == (0, 0, 0)
+
+
+async def _probes(admin: ClientSession, alice: ClientSession, more: int) -> Any:
+    if more:
+        await enqueue(alice, [PROBE] * more)
+    return {one["name"]: one for one in (await ask(admin, "GET", "queues")).body}["probe"]
+
+
 async def test_dead_letters_are_grouped_read_replayed_and_purged(
     admin: ClientSession, alice: ClientSession, gateway: Gateway, gateway_engine: AsyncEngine
 ) -> None:
