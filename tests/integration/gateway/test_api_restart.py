@@ -41,17 +41,18 @@ async def gateway_on(url: str, redis_url: str) -> AsyncIterator[Gateway]:
     people = {"alice-token": principal(ALICE, "user")}
     async with open_parts(url, redis_url) as opened:
         parts = replace(opened, jobs_max=1_000_000, producer=Mailbox())
+        limiter = CountingLimiter()
         app = make_app(
             parts,
             areas=AREAS,
             authenticator=WordAuthenticator(people),
-            limiter=CountingLimiter(),
+            limiter=limiter,
             probes={},
             log=lambda *_: None,
             keys=lambda: {"keys": []},
         )
         async with serving(app, "127.0.0.1", 0, log=lambda *_: None) as port:
-            yield Gateway(f"http://127.0.0.1:{port}", app, parts, people)
+            yield Gateway(f"http://127.0.0.1:{port}", app, parts, people, limiter)
 
 
 @dataclass
