@@ -1,4 +1,7 @@
-"""Plans of both environments and the answers of Terraform's own checks, made once, beside each other."""
+"""The plan of production and the answers of Terraform's own checks, made once, beside each other.
+
+Staging differs in sizes only and is validated here; ``whole_stack.py`` makes it.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,7 @@ class Answers:
             state_on_disk(roots[root].root)
         self._ask("production", planned, roots["production"])
         self._ask("tests", tested, roots["tests"])
-        self._ask("staging", planned, roots["staging"])
+        self._ask("staging", validated, roots["staging"])
 
     def _ask(self, name: str, question: Any, terraform: Terraform) -> None:
         self._asked[name] = self._pool.submit(question, terraform)
@@ -87,10 +90,15 @@ def planned(terraform: Terraform) -> Planned:
     return resources(plan["planned_values"]["root_module"])
 
 
-def tested(terraform: Terraform) -> str:
-    """Validate and run Terraform's own tests."""
+def validated(terraform: Terraform) -> str:
+    """Initialize and validate one environment."""
     terraform.init()
-    terraform.run("validate", "-no-color")
+    return terraform.run("validate", "-no-color")[1]
+
+
+def tested(terraform: Terraform) -> str:
+    """Run Terraform's own tests."""
+    terraform.init()
     return terraform.run("test", "-no-color")[1]
 
 
@@ -115,14 +123,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answers]:
 
 
 @pytest.fixture(scope="session")
-def production(answers: Answers) -> Planned:
-    """The production plan."""
+def plan(answers: Answers) -> Planned:
+    """The plan of production."""
     plan: Planned = answers.of("production")
-    return plan
-
-
-@pytest.fixture(scope="session")
-def staging(answers: Answers) -> Planned:
-    """The staging plan."""
-    plan: Planned = answers.of("staging")
     return plan

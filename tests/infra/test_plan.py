@@ -1,4 +1,4 @@
-"""What a plan of each environment promises, before anything is made."""
+"""What the plan of production promises, before anything is made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.infra.conftest import Answers, Planned
+from tests.infra.conftest import Planned
 
 GIB = 1024**3
 EIGHT = {
@@ -52,15 +52,8 @@ def alarms(plan: Planned) -> dict[str, dict[str, Any]]:
     return {row["alarm_name"]: row for row in of(plan, "aws_cloudwatch_metric_alarm").values()}
 
 
-@pytest.fixture(params=["staging", "production"])
-def plan(request: pytest.FixtureRequest, answers: Answers) -> Planned:
-    """Each environment's plan in turn."""
-    chosen: Planned = answers.of(request.param)
-    return chosen
-
-
-def test_the_eight_alarms_have_their_names_and_thresholds(production: Planned) -> None:
-    found = alarms(production)
+def test_the_eight_alarms_have_their_names_and_thresholds(plan: Planned) -> None:
+    found = alarms(plan)
     assert {name: found[f"sluice-production-{name}"]["threshold"] for name in EIGHT} == EIGHT
 
 
@@ -82,13 +75,13 @@ def test_every_alarm_has_a_runbook_page(plan: Planned) -> None:
     assert {kind_of(alarm) for alarm in alarms(plan).values()} - pages == set()
 
 
-def test_every_alarm_but_that_of_scaling_is_heard(production: Planned) -> None:
+def test_every_alarm_but_that_of_scaling_is_heard(plan: Planned) -> None:
     # The topic's ARN is not known before it is made: a plan shows that it will be there.
-    for address, row in production.items():
+    for address, row in plan.items():
         if row["type"] == "aws_cloudwatch_metric_alarm":
             assert "alarm_actions" not in row["values"] or row["values"]["alarm_actions"] is None, address
-    assert len(of(production, "aws_sns_topic")) == 1
-    assert len(of(production, "aws_sns_topic_subscription")) >= 1
+    assert len(of(plan, "aws_sns_topic")) == 1
+    assert len(of(plan, "aws_sns_topic_subscription")) >= 1
 
 
 def test_what_alarms_look_at_is_in_the_plan(plan: Planned) -> None:
@@ -125,11 +118,10 @@ def broker(plan: Planned) -> dict[str, Any]:
     return properties
 
 
-@pytest.mark.parametrize(("root", "days"), [("staging", 7), ("production", 30)])
-def test_logs_are_kept_as_long_as_they_should(answers: Answers, root: str, days: int) -> None:
-    groups = of(answers.of(root), "aws_cloudwatch_log_group").values()
+def test_logs_are_kept_for_a_month(plan: Planned) -> None:
+    groups = of(plan, "aws_cloudwatch_log_group").values()
     assert len(groups) == 11
-    assert {group["retention_in_days"] for group in groups} == {days}
+    assert {group["retention_in_days"] for group in groups} == {30}
 
 
 def test_the_database_is_private_encrypted_doubled_and_cannot_be_deleted(plan: Planned) -> None:
@@ -251,8 +243,3 @@ def test_copies_are_kept_in_a_locked_vault(plan: Planned) -> None:
     assert one(plan, "aws_backup_vault_lock_configuration")["min_retention_days"] >= 7
     (tag,) = one(plan, "aws_backup_selection")["selection_tag"]
     assert one(plan, "aws_db_instance")["tags"][tag["key"]] == tag["value"]
-
-
-def test_nothing_is_planned_that_staging_does_not_try(staging: Planned, production: Planned) -> None:
-    kinds = [{row["type"] for row in plan.values()} for plan in (staging, production)]
-    assert kinds[0] == kinds[1]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.infra.conftest import Answers, skip
 from tests.infra.tooling import TREE, Missing, prepared
 
@@ -25,8 +23,9 @@ def test_the_parts_keep_their_promises(answers: Answers) -> None:
     assert "Success! 5 passed, 0 failed." in told
 
 
-@pytest.mark.parametrize("root", ["staging", "production"])
-def test_each_environment_is_valid_and_can_be_planned_without_asking_aws_for_anything(
-    answers: Answers, root: str
-) -> None:
-    assert len(answers.of(root)) > 150
+def test_staging_is_valid(answers: Answers) -> None:
+    assert "The configuration is valid" in answers.of("staging")
+
+
+def test_production_can_be_planned_without_asking_aws_for_anything(answers: Answers) -> None:
+    assert len(answers.of("production")) > 150

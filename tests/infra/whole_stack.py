@@ -206,6 +206,12 @@ def test_what_alarms_look_at_exists(applied: dict[str, dict[str, Any]], cloud: C
     assert {value for name, value in seen if name == "CertificateArn"} == {certificate}
 
 
+def test_logs_of_staging_are_kept_for_a_week(applied: dict[str, dict[str, Any]], cloud: Cloud) -> None:
+    groups = cloud("logs").describe_log_groups()["logGroups"]
+    assert len(groups) == 11
+    assert {group["retentionInDays"] for group in groups} == {7}
+
+
 def test_the_broker_is_private_and_encrypted_with_our_key(applied: dict[str, dict[str, Any]], cloud: Cloud) -> None:
     (row,) = cloud("mq").list_brokers()["BrokerSummaries"]
     broker = cloud("mq").describe_broker(BrokerId=row["BrokerId"])

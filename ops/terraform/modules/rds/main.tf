@@ -14,7 +14,6 @@ resource "aws_db_parameter_group" "this" {
       "rds.force_ssl"                       = "1"
       "log_min_duration_statement"          = "500" # ms
       "log_lock_waits"                      = "1"
-      "log_connections"                     = "1"
       "idle_in_transaction_session_timeout" = "60000" # ms: a forgotten transaction holds back vacuum
     }
     content {
