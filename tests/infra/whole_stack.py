@@ -191,12 +191,14 @@ def test_what_alarms_look_at_exists(applied: dict[str, dict[str, Any]], cloud: C
     groups = {row["values"]["arn_suffix"] for row in applied.values() if row["type"] == "aws_lb_target_group"}
     topic = one(applied, "aws_sns_topic")["arn"]
     rows = cloud("cloudwatch").describe_alarms(MaxRecords=100)["MetricAlarms"]
-    paging = [row for row in rows if not row["AlarmName"].endswith("-burst")]
+    # Those that target tracking makes for itself have names of their own.
+    ours = [row for row in rows if row["AlarmName"].startswith("sluice-staging-")]
+    paging = [row for row in ours if not row["AlarmName"].endswith("-burst")]
     assert len(paging) == 8 + 8 + 3 * 7  # by name, signals, three for each queue
     assert all(row["AlarmActions"] == row["OKActions"] == [topic] for row in paging)
     seen = {
         (dimension["Name"], dimension["Value"])
-        for row in rows
+        for row in ours
         for metric in (row, *(query.get("MetricStat", {}).get("Metric", {}) for query in row.get("Metrics", [])))
         for dimension in metric.get("Dimensions", [])
     }
@@ -275,7 +277,8 @@ def test_nothing_is_destroyed_before_protection_is_taken_off(
     staging.run("apply", "-auto-approve", WIDE, SECOND, unprotected)
     staging.run("destroy", "-auto-approve", WIDE, KNOWN, SECOND, unprotected)
     assert staging.run("state", "list")[1] == ""
-    assert cloud("ecs").list_clusters()["clusterArns"] == []
+    (cluster,) = cloud("ecs").describe_clusters(clusters=["sluice-staging"])["clusters"]
+    assert cluster["status"] == "INACTIVE"
     assert cloud("mq").list_brokers()["BrokerSummaries"] == []
     snapshots = cloud("rds").describe_db_snapshots()["DBSnapshots"]
     assert "sluice-staging-final" in {row["DBSnapshotIdentifier"] for row in snapshots}
