@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, cast
 
@@ -22,6 +23,8 @@ from gateway.edge.request import EdgeRequest
 from gateway.edge.settings import EdgeSettings
 
 SWEEP_S = 0.5
+BACKLOG = 1024
+LAST_WORD_S = 0.05  # what who was accepted last has to send the request that it connected for
 CLOSE_S = 2.0
 
 
@@ -122,21 +125,47 @@ async def serving(
         shutdown_timeout=CLOSE_S,
     )
     await runner.setup()
-    assert isinstance(runner.server, EdgeServer)
-    made(runner.server)
+    edge = runner.server
+    assert isinstance(edge, EdgeServer)
+    made(edge)
     sweeping = asyncio.create_task(_sweep(runner))
-    site = web.TCPSite(runner, host, port, reuse_port=reuse_port or None, backlog=1024)
+    listener = _listening(host, port, reuse_port=reuse_port)
+    site, rest = web.SockSite(runner, listener, backlog=BACKLOG), listener.dup()
     try:
         await site.start()
-        yield runner.addresses[0][1]
+        yield listener.getsockname()[1]
         draining = app[DRAINING]
         draining.begin()
         await asyncio.sleep(notice_s)
         await site.stop()
+        await _take(rest, edge)
+        rest.close()
+        await asyncio.sleep(LAST_WORD_S)
         await draining.answered(grace_s)
     finally:
+        rest.close()
         sweeping.cancel()
         await runner.cleanup()
+
+
+def _listening(host: str, port: int, *, reuse_port: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=reuse_port)
+    listener.setblocking(False)
+    return listener
+
+
+async def _take(listener: socket.socket, server: EdgeServer) -> None:
+    """Accept who is in the kernel's queue still: for these clients the connection stands, and a request is on its way.
+
+    Closing a listening socket resets them.
+    """
+    loop = asyncio.get_running_loop()
+    with suppress(BlockingIOError):
+        while True:
+            connection, _ = listener.accept()
+            connection.setblocking(False)
+            await loop.connect_accepted_socket(server, connection)
 
 
 def require_compiled_parser() -> None:
