@@ -181,6 +181,7 @@ def problems_of(route: Route) -> tuple[str, ...]:
     codes += WITH_KEY if route.idempotent else ()
     codes += ("idempotency_key_missing",) if route.key_required else ()
     codes += ("invalid",)  # a parameter that is not taken
+    codes += ("invalid_cursor",) if "cursor" in getattr(route.inputs.get("query"), "__struct_fields__", ()) else ()
     return tuple(dict.fromkeys((*codes, *route.problems)))
 
 

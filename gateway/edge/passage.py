@@ -16,8 +16,8 @@ from gateway.principal import Principal
 from gateway.problems import Problem
 
 Network = IPv4Network | IPv6Network
-REQUEST_ID: ContextVar[str] = ContextVar("request_id")
-"""The id of the request that the current task answers, for log lines."""
+REQUEST_ID: ContextVar[str] = ContextVar("structlog_request_id")
+"""The id of the request that the current task answers: under this name structlog puts it on every line of the task."""
 
 HOPS_MAX = 20
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)

@@ -16,9 +16,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from structlog.testing import capture_logs
 
 from broker.producer import BrokerUnreachableError
+from gateway.call import Call
 from gateway.edge import refusals
 from gateway.edge.settings import EdgeSettings
-from tests.integration.gateway.front import AS_ADMIN, AS_USER, Front, open_front
+from gateway.routes import Routes
+from tests.integration.gateway.front import AS_ADMIN, AS_USER, Front, Thing, open_front
 from tests.workshop import eventually
 
 CONSOLE = "https://console.example.org"
@@ -258,6 +260,20 @@ async def test_case_73_no_token_and_no_query_and_no_header_is_in_a_line(front: F
     written = b"".join(front.lines).decode()
     assert written.count("\n") == 4
     assert [secret for secret in secrets if secret in written] == []
+
+
+async def test_whatever_is_logged_while_a_request_is_answered_names_it() -> None:
+    routes, seen = Routes("logging"), list[dict[str, Any]]()
+
+    @routes.get("/logs", needs="jobs:read")
+    async def logs(_: Call) -> Thing:
+        """Do what structlog does with a line."""
+        seen.append(dict(structlog.contextvars.merge_contextvars(None, "info", {"event": "hello"})))
+        return Thing("logs")
+
+    async with open_front(more=[routes]) as front:
+        answers = [await front.ask("GET", "/api/v1/logs", headers=AS_USER) for _ in range(2)]
+    assert [line["request_id"] for line in seen] == [answer.headers["X-Request-Id"] for answer in answers]
 
 
 async def test_of_good_answers_a_share_is_written_and_of_the_others_all() -> None:
