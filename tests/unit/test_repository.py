@@ -31,6 +31,7 @@ UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # the id of a row opens n
 INVENTED = {
     "0123456789abcdef0123456789abcdef01234567",  # a token, as long as a real one, that nobody would be given
     "0x00aa11bb22cc33dd44ee55ff66001122334455ab",  # an address on a chain
+    "elbsecuritypolicy-tls13-1-2-2021-06",  # what AWS calls a choice of ciphers
 }
 
 
