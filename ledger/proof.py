@@ -3,6 +3,7 @@
 chain      each entry against its hash, each batch against the one before it
 balances   each account's balance against the sum of its transfers
 lots       FIFO booked a second time by one set-based query, match by match
+methods    every method booked a second time by other means, with carried lots and shorts, match by match
 matches    each disposal against the lots that it used
 gains      each method's realised account against its disposals
 """
@@ -20,9 +21,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.entries import GENESIS, LEAF_BYTES, Key, body_text, chained, leaf, leaf_head
 from ledger.numbers import plain
+from ledger.proof_methods import first_that_differs
 from ledger.tenancy import acting_for, auditing, driver_cursor
 
-CHECKS = ("chain", "balances", "lots", "matches", "gains")
+CHECKS = ("chain", "balances", "lots", "matches", "gains", "methods")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ async def verify(conn: AsyncConnection, user: str) -> list[Finding]:
             for rows, diverges in await cursor.fetchall():
                 counted, first = rows, diverges
             findings.append(Finding(user, check, counted, first if counted else None))
+        findings.append(Finding(user, "methods", *await first_that_differs(cursor, user)))
     return findings
 
 

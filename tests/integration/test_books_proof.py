@@ -96,6 +96,33 @@ async def test_shorts_and_pools_per_account_agree_too(desk: Desk) -> None:
     assert {check: one.diverges for check, one in (await proved(desk)).items()} == dict.fromkeys(CHECKS)
 
 
+@pytest.mark.parametrize("method", Method)
+async def test_a_wrong_lot_is_found_by_every_method_also_where_lots_were_carried(
+    method: Method, desk: Desk, as_superuser: Callable[[str], None]
+) -> None:
+    """Two disposals of one method exchange their lots: all sums stay, only who used what is wrong."""
+    async with desk.shop.database.begin() as conn:
+        shelf = desk.shop.pipeline.bookkeeper.shelf
+        await set_policy(conn, desk.user, Policy(PoolBy.USER_ACCOUNT_COIN), shelf, now=desk.shop.clock())
+    buys = [row("buy", "2", price, day=n + 1, trade_id=f"b{n}") for n, price in enumerate(("10", "30", "20"))]
+    await desk.give([*buys, row("transfer", "5", day=5, to_account="cold")])
+    await desk.give([row("sell", "1", "40", day=day, account="cold") for day in (6, 7, 8, 9)])
+    assert {check: one.diverges for check, one in (await proved(desk)).items()} == dict.fromkeys(CHECKS)
+    of = f"SELECT id FROM disposals WHERE user_id = '{desk.user}' AND method = '{method}' AND side = 'sell'"
+    first, last = (f"({of} ORDER BY seq {way} LIMIT 1)" for way in ("", "DESC"))
+    as_superuser(
+        f"UPDATE matches SET cost = cost + CASE disposal_id WHEN {first} THEN 1 ELSE -1 END"
+        f" WHERE user_id = '{desk.user}' AND disposal_id IN ({first}, {last})"
+    )
+    as_superuser(
+        f"UPDATE disposals SET cost = cost + CASE id WHEN {first} THEN 1 ELSE -1 END"
+        f" WHERE user_id = '{desk.user}' AND id IN ({first}, {last})"
+    )
+    found = {check: one.diverges for check, one in (await proved(desk)).items() if one.diverges}
+    assert set(found) == {"methods"}, found
+    assert str(method) in str(found["methods"])
+
+
 TAMPERINGS = {
     "UPDATE entries SET body = jsonb_set(body, '{price}', '\"1\"') WHERE user_id = '{user}' AND kind = 'buy'": "chain",
     "UPDATE transfers SET amount = amount + 1 WHERE user_id = '{user}' AND n = 0": "chain",
@@ -104,6 +131,8 @@ TAMPERINGS = {
     "UPDATE balances SET amount = amount + 0.000000000000000001 WHERE user_id = '{user}'": "balances",
     "UPDATE matches SET cost = cost + 0.01 WHERE user_id = '{user}' AND n = 0": "lots",
     "UPDATE lots SET qty = qty * 2 WHERE user_id = '{user}'": "lots",
+    "UPDATE matches SET cost = cost + 0.01 WHERE user_id = '{user}' AND lot_entry IS NULL": "methods",
+    "UPDATE lots SET cost = cost + 1 WHERE user_id = '{user}'": "methods",
     "UPDATE disposals SET cost = cost - 1 WHERE user_id = '{user}' AND method = 'HIFO'": "matches",
     "UPDATE disposals SET proceeds = proceeds + 1 WHERE user_id = '{user}' AND method = 'LIFO'": "gains",
 }

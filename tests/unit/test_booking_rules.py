@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -178,3 +179,71 @@ def test_a_pool_alone_goes_on_from_its_snapshot() -> None:
 def test_a_snapshot_of_another_form_is_refused() -> None:
     with pytest.raises(UnknownForm):
         restore({"form": 0})
+
+
+def test_rows_of_one_moment_and_number_are_booked_in_the_order_in_which_they_are_given() -> None:
+    rows = [replace(row(1, "buy", "1", "5"), trade_id=name) for name in ("a", "b")]
+    booking, _ = book(rows, Rules())
+    assert [lot for lot, _, _ in lots(booking)] == ["a", "b"]
+
+
+def test_a_row_before_lots_that_were_carried_in_is_too_late_for_that_account() -> None:
+    booking = Booking(Rules(pool_by=PER_ACCOUNT))
+    booking.book(row(1, "buy", "2", "5"))
+    booking.book(row(5, "transfer", "1", to_account="cold"))
+    with pytest.raises(OutOfOrder):
+        booking.book(row(3, "buy", "1", "5", account="cold"))
+
+
+def test_the_average_is_rounded_half_to_even() -> None:
+    """Of two coins that cost three steps one costs 1.5, told as 2; of five steps it is 2.5, told as 2 as well."""
+    for cost in ("3", "5"):
+        rows = [row(1, "buy", "2", f"{int(cost) / 2}e-18"), row(2, "sell", "1", "1")]
+        _, (sold,) = book(rows, Rules(Method.AVERAGE))
+        assert sold.cost == 2
+
+
+def test_the_dearest_lot_is_found_where_unit_costs_differ_in_the_seventieth_digit() -> None:
+    """N / (N - 1) is less than (N - 1) / (N - 2); with a fee in the bought coin both are exact."""
+    step = {"fee_qty": Decimal("1e-18"), "fee_coin": "BTC"}
+    rows = [row(1, "buy", "1e19", "1", **step), row(2, "buy", "9999999999999999999.999999999999999999", "1", **step)]
+    _, (sold,) = book([*rows, row(3, "sell", "1", "1")], Rules(Method.HIFO))
+    assert [match.lot for match in sold.matches] == ["t2"]
+
+
+def test_the_dearest_lot_is_the_one_that_was_paid_most_for_before_rounding() -> None:
+    """Both cost one step a unit when rounded: 1.4 and 0.6 of it were paid."""
+    tiny = "0.000000000000000001"
+    rows = [row(1, "buy", tiny, "0.6"), row(2, "buy", tiny, "1.4"), row(3, "sell", tiny, "1")]
+    _, (sold,) = book(rows, Rules(Method.HIFO))
+    assert [match.lot for match in sold.matches] == ["t2"]
+
+
+def test_of_lots_of_one_moment_that_were_carried_in_late_the_newest_number_goes_first_under_lifo() -> None:
+    together = [replace(row(n, "buy", "1", str(n)), happened_at=AT) for n in (1, 2)]
+    rows = [*together, row(3, "buy", "1", "9", account="cold"), row(4, "transfer", "2", to_account="cold")]
+    rows += [row(n, "sell", "1", "10", account="cold") for n in (5, 6, 7)]
+    _, sold = book(rows, Rules(Method.LIFO, pool_by=PER_ACCOUNT))
+    assert [match.lot for one in sold for match in one.matches] == ["t3", "t2", "t1"]
+
+
+def test_a_fee_on_income_raises_its_cost_unless_it_is_kept_back_from_the_income() -> None:
+    told, _ = book([row(1, "income", "2", "10", fee_qty=Decimal(3), fee_coin="USDT")], Rules())
+    kept, _ = book([row(1, "income", "2", "10", fee_qty=Decimal("0.5"), fee_coin="BTC")], Rules())
+    assert lots(told) == [("t1", "2", "23")]
+    assert lots(kept) == [("t1", "1.5", "20")]
+
+
+def test_a_fee_on_a_spend_lowers_what_it_brings_or_leaves_with_it() -> None:
+    bought = row(1, "buy", "9", "1")
+    _, (cash,) = book([bought, row(2, "spend", "2", "10", fee_qty=Decimal(3), fee_coin="USDT")], Rules())
+    _, (coin,) = book([bought, row(2, "spend", "2", "10", fee_qty=Decimal("0.5"), fee_coin="BTC")], Rules())
+    assert (money_text(cash.proceeds), quantity_text(cash.qty)) == ("17", "2")
+    assert (money_text(coin.proceeds), quantity_text(coin.qty)) == ("20", "2.5")
+
+
+def test_a_fee_on_income_in_the_coin_of_its_price_is_a_disposal_of_that_coin() -> None:
+    """Income is no swap: nothing of the quote coin moves with the row itself."""
+    paid = {"quote": "ETH", "rate": Decimal(2), "fee_qty": Decimal("0.5"), "fee_coin": "ETH"}
+    _, (fee,) = book([row(1, "buy", "1", "2", base="ETH"), row(2, "income", "2", "10", **paid)], Rules())
+    assert (fee.leg, fee.pool.coin, quantity_text(fee.qty), money_text(fee.proceeds)) == ("fee", "ETH", "0.5", "1")
