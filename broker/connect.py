@@ -8,17 +8,22 @@ with a delivery limit, so that a message which kills its workers ends in the dea
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import dramatiq
+import structlog
 from dramatiq import MessageProxy, Middleware
 from dramatiq.broker import Broker
 from dramatiq.brokers.rabbitmq import RabbitmqBroker, _RabbitmqConsumer
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.common import xq_name
+from pika.exceptions import AMQPChannelError, AMQPConnectionError
 
 from broker.envelope import Envelope, addressed
+
+log = structlog.get_logger(__name__)
 
 DELIVERIES_MAX = 8
 DEAD_KEPT_MS = 7 * 24 * 3600 * 1000
@@ -67,6 +72,24 @@ def amqp_url(url: str) -> str:
 class _GuardedRabbitmqConsumer(_RabbitmqConsumer):
     def __next__(self) -> MessageProxy | None:
         return _guarded(super().__next__(), self.queue_name, self.broker)
+
+    def ack_all(self, messages: Sequence[MessageProxy]) -> None:
+        """Acknowledge messages that this consumer gave; those of a connection that was lost come again anyway."""
+        tags = sorted({message._tag for message in messages} & self.known_tags)
+        self.known_tags.difference_update(tags)
+        try:
+            self.connection.add_callback_threadsafe(partial(self._ack_tags, tags))
+        except (AMQPConnectionError, AMQPChannelError):
+            log.warning("acks_lost", queue=self.queue_name, messages=len(tags))
+
+    def _ack_tags(self, tags: Sequence[int]) -> None:
+        # One frame for all up to the first that is still being worked on, and one for each of those behind it.
+        working = min(tuple(self.known_tags), default=None)
+        before = [tag for tag in tags if working is None or tag < working]
+        if before:
+            self.channel.basic_ack(before[-1], multiple=True)
+        for tag in tags[len(before) :]:
+            self.channel.basic_ack(tag)
 
 
 class _GuardedRedisConsumer(_RedisConsumer):

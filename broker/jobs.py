@@ -141,9 +141,11 @@ async def renew(conn: AsyncConnection, held: Mapping[UUID, int], *, now: datetim
     """Say that these jobs (id to fence) are still being worked on."""
     await conn.execute(
         text(
-            """UPDATE jobs SET lease_until = :until
+            """WITH locked AS (SELECT id FROM jobs WHERE id = ANY(:ids) ORDER BY id FOR UPDATE)
+            UPDATE jobs SET lease_until = :until
             FROM unnest(CAST(:ids AS uuid[]), CAST(:fences AS bigint[])) AS held(id, fence)
-            WHERE jobs.id = held.id AND jobs.fence = held.fence AND lease_until IS NOT NULL"""
+            WHERE jobs.id = held.id AND jobs.id IN (SELECT id FROM locked) AND jobs.fence = held.fence
+                AND lease_until IS NOT NULL"""
         ),
         {"until": now + lease, "ids": list(held), "fences": list(held.values())},
     )

@@ -13,7 +13,7 @@ of one provider share a hash tag, so that they live in one slot of a cluster, an
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,12 +25,24 @@ from uuid import uuid4
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from broker.limits import Budget, Limits, Period, Rate, period_at, time_of_us, us_of_time
-from broker.scripts import LimiterUnreachable, Scripts, budget_key, key, lease_time, question, reaching, strings, text
+from broker.scripts import (
+    LimiterUnreachable,
+    ScriptCall,
+    Scripts,
+    budget_key,
+    key,
+    lease_time,
+    question,
+    reaching,
+    strings,
+    text,
+)
 from broker.verdicts import Because, Granted, Lease, ProviderStatus, Told, Wait, WaitState, sentence, status_of
 
 __all__ = [
     "Breaker",
     "Budget",
+    "Done",
     "Granted",
     "Lease",
     "LimiterUnreachable",
@@ -65,6 +77,26 @@ class Breaker:
     jitter: float = 0.1  # an opening is longer by up to this share, so that providers do not come back in step
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A call that was answered: what its headers say was ``charged``, and what ``remaining`` of the account."""
+
+    lease: Lease
+    charged: int | None = None
+    remaining: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    provider: str
+    cost: int
+    limits: Limits
+    period: Period | None
+    lease: str
+    keys: list[str]
+    text: str
+
+
 @dataclass(slots=True)
 class ProviderLimiter:
     """Who may call a provider, and when.  Every method raises LimiterUnreachable while Redis does not answer.
@@ -92,6 +124,15 @@ class ProviderLimiter:
 
         Granted: sleep ``delay_s``, at most ``patience_s``, call, then release.  Wait: nothing was booked.
         """
+        return (await self.acquire_all([(provider, cost)], patience_s=patience_s))[0]
+
+    async def acquire_all(self, wanted: Sequence[tuple[str, int]], *, patience_s: float = 2.0) -> list[Granted | Wait]:
+        """Ask for several (provider, cost) as ``acquire`` does, in order and in one trip to Redis."""
+        asked = [self._asked(provider, cost, patience_s) for provider, cost in wanted]
+        told = await self._run.all([("acquire", ask.keys, (ask.text,)) for ask in asked])
+        return [await self._decided(ask, *answer) for ask, answer in zip(asked, told, strict=True)]
+
+    def _asked(self, provider: str, cost: int, patience_s: float) -> _Asked:
         if cost < 0 or not 0 <= patience_s <= PATIENCE_S_MAX:
             raise ValueError(f"cost {cost} must not be negative, patience {patience_s} s within {PATIENCE_S_MAX:g} s")
         limits, now = self._limits(provider), self._now()
@@ -102,31 +143,40 @@ class ProviderLimiter:
         ask = question(limits, cost, period, lease=lease, patience_s=patience_s, spread_s=self.spread_s)
         if self.clock is not None:
             ask["now"] = us_of_time(now)
-        verdict, *told = await self._run("acquire", keys, dumps(ask))
-        while text(verdict) == "seed" and period is not None:
-            await self._seed_from_calls(provider, period)
-            verdict, *told = await self._run("acquire", keys, dumps(ask))
+        return _Asked(provider, cost, limits, period, lease, keys, dumps(ask))
+
+    async def _decided(self, asked: _Asked, verdict: Any, *told: Any) -> Granted | Wait:
+        while text(verdict) == "seed" and asked.period is not None:
+            await self._seed_from_calls(asked.provider, asked.period)
+            verdict, *told = await self._run("acquire", asked.keys, asked.text)
         if text(verdict) == "granted":
             at, slot, probe = told
-            expires_at = time_of_us(slot) + lease_time(limits)
-            return Granted(Lease(lease, provider, cost, period, expires_at), (slot - at) / 1e6, probe == 1)
+            expires_at = time_of_us(slot) + lease_time(asked.limits)
+            lease = Lease(asked.lease, asked.provider, asked.cost, asked.period, expires_at)
+            return Granted(lease, (slot - at) / 1e6, probe == 1)
         _, state, until, a, b, words = told
         because = Because(cast("WaitState", text(state)), time_of_us(until), a, b, text(words))
-        return Wait(because.until, sentence(because, limits, cost), because.state)
+        return Wait(because.until, sentence(because, asked.limits, asked.cost), because.state)
+
+    async def done_all(self, ended: Sequence[Done]) -> None:
+        """The providers answered sensibly, so their circuits are closed; settle and release the leases, in one trip."""
+        names = sorted({done.lease.provider for done in ended})
+        calls: list[ScriptCall] = []
+        for done in ended:
+            calls += [*_settling(done), ("release", _held(done.lease), (done.lease.id,))]
+        await self._run.all(calls, first_delete=[key(name, "breaker") for name in names])
 
     async def release(self, lease: Lease) -> None:
         """Give the concurrency slot back; a second time, or after it expired, changes nothing."""
-        await self._run("release", [key(lease.provider, "leases"), key(lease.provider, "breaker")], lease.id)
+        await self._run("release", _held(lease), lease.id)
 
     async def settle(self, lease: Lease, charged: int | None = None, remaining: int | None = None) -> None:
         """Take over what the answer's headers say: ``charged`` for this call, ``remaining`` of the account.
 
         What remains can lower what may still be spent in the period, never raise it above the budget.
         """
-        if lease.period is None or (charged is None and remaining is None):
-            return
-        keys = [budget_key(lease.provider, lease.period), key(lease.provider, "lease", lease.id)]
-        await self._run("settle", keys, "" if charged is None else charged, "" if remaining is None else remaining)
+        for name, keys, args in _settling(Done(lease, charged, remaining)):
+            await self._run(name, keys, *args)
 
     async def succeeded(self, provider: str) -> None:
         """The provider answered sensibly (a refused request is sensible too): the circuit is closed."""
@@ -198,6 +248,19 @@ class ProviderLimiter:
 
     def _now(self) -> datetime:
         return self.clock() if self.clock else datetime.now(UTC)
+
+
+def _held(lease: Lease) -> list[str]:
+    return [key(lease.provider, "leases"), key(lease.provider, "breaker")]
+
+
+def _settling(done: Done) -> list[ScriptCall]:
+    lease = done.lease
+    if lease.period is None or (done.charged is None and done.remaining is None):
+        return []
+    keys = [budget_key(lease.provider, lease.period), key(lease.provider, "lease", lease.id)]
+    told = ("" if done.charged is None else done.charged, "" if done.remaining is None else done.remaining)
+    return [("settle", keys, told)]
 
 
 @asynccontextmanager

@@ -48,15 +48,13 @@ class DedupPage:
 
 
 @dataclass(frozen=True, slots=True)
-class PostItems:
-    """What ``page`` says that the ledger does not know yet: items as ``ledger.model.to_wire`` writes them, or rows for
-    the books as ``workers.rules`` does."""
+class PostPage:
+    """A page was read, and has something for the ledger.  What it says is not in the message but in the page's row."""
 
     page: UUID
-    items: Sequence[Mapping[str, Any]]
 
     def message(self) -> Message[None]:
-        return _message(POST, {"page": str(self.page), "items": list(self.items)})
+        return _message(POST, {"page": str(self.page)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,7 @@ class AcceptJob:
         )
 
 
-Hint = WorkOnJob | DedupPage | PostItems | AcceptJob
+Hint = WorkOnJob | DedupPage | PostPage | AcceptJob
 
 
 def _message(queue: str, kwargs: dict[str, Any]) -> Message[None]:

@@ -7,6 +7,7 @@ a question that another worker has answered meanwhile: it was paid for, so it is
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -45,7 +46,10 @@ class NewPage:
 
 @dataclass(frozen=True, slots=True)
 class LandedPage:
-    """A kept page in dedup's hands, with what its job asked; ``deliveries`` counts this start."""
+    """A kept page in dedup's hands, with what its job asked; ``deliveries`` counts this start.
+
+    ``found`` and ``rejects`` are what an earlier reading found, 0 and none before the first.
+    """
 
     id: UUID
     job_id: UUID
@@ -62,6 +66,8 @@ class LandedPage:
     args: Mapping[str, Any]
     queue: str
     started_at: datetime
+    found: int
+    rejects: Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,33 +103,46 @@ async def land(conn: AsyncConnection, job: Claimed, page: NewPage, *, now: datet
 
     A job that was cancelled meanwhile, or that failed by another of its pages, still lands what it has paid for.
     """
-    landed = await conn.execute(_LAND, _kept(job, page) | {"now": now})
-    if landed.rowcount != 1:
+    if page.id not in await land_all(conn, [(job, page)], now=now):
         raise LostLeaseError(f"job {job.id}")
     return page.id
 
 
+async def land_all(
+    conn: AsyncConnection, answers: Sequence[tuple[Claimed, NewPage]], *, now: datetime
+) -> frozenset[UUID]:
+    """Keep several pages as ``land`` does, and name those that landed; the jobs of the others are no longer ours."""
+    landed = await conn.execute(
+        _LAND, {"rows": _kept(answers), "jobs": sorted({job.id for job, _ in answers}), "now": now}
+    )
+    return frozenset(row.id for row in landed)
+
+
 async def keep_spare(conn: AsyncConnection, job: Claimed, page: NewPage) -> bool:
     """Keep an answer whose job was no longer this worker's; False: this very page landed in an earlier try."""
-    kept = await conn.execute(_KEEP_SPARE, {name: value for name, value in _kept(job, page).items() if name != "fence"})
+    kept = await conn.execute(_KEEP_SPARE, {"rows": _kept([(job, page)])})
     return kept.rowcount == 1
 
 
-def _kept(job: Claimed, page: NewPage) -> dict[str, Any]:
-    return {
-        "id": job.id,
-        "fence": job.fence,
-        "seq": job.seq,
-        "page": page.id,
-        "provider": page.provider,
-        "dataset": page.dataset,
-        "request": orjson.dumps(dict(page.request)).decode(),
-        "body": zstandard.compress(page.body),
-        "body_bytes": len(page.body),
-        "fetched_at": page.fetched_at,
-        "answered_at": page.answered_at,
-        "cost": page.cost,
-    }
+def _kept(answers: Sequence[tuple[Claimed, NewPage]]) -> str:
+    rows = [
+        {
+            "job": job.id,
+            "fence": job.fence,
+            "seq": job.seq,
+            "id": page.id,
+            "provider": page.provider,
+            "dataset": page.dataset,
+            "request": dict(page.request),
+            "body": b64encode(zstandard.compress(page.body)).decode(),
+            "body_bytes": len(page.body),
+            "fetched_at": page.fetched_at,
+            "answered_at": page.answered_at,
+            "cost": page.cost,
+        }
+        for job, page in answers
+    ]
+    return orjson.dumps(rows).decode()
 
 
 async def land_given(conn: AsyncConnection, job: Claimed, page: NewPage, *, now: datetime) -> UUID:
@@ -141,6 +160,12 @@ async def claim(
         _CLAIM, {"ids": list(wanted), "suspects": suspects, "now": now, "lease_until": now + lease}
     )
     return [_landed(row._mapping) for row in rows]
+
+
+async def read_before(conn: AsyncConnection, page: UUID) -> LandedPage | None:
+    """Give a page that dedup has read and post has not written, without taking it; None for any other."""
+    row = (await conn.execute(_READ_BEFORE, {"id": page})).one_or_none()
+    return _landed(row._mapping) if row else None
 
 
 def _landed(row: Mapping[Any, Any]) -> LandedPage:
@@ -203,40 +228,59 @@ async def bury(conn: AsyncConnection, page: UUID, *, reason: str, now: datetime)
     await conn.execute(_BURY, {"page": page, "reason": reason, "now": now})
 
 
+_GIVEN = """SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS given(job uuid, fence bigint, seq int, id uuid,
+        provider text, dataset text, request jsonb, body text, body_bytes int, fetched_at timestamptz,
+        answered_at timestamptz, cost int)"""
+
+# Jobs are locked in the order of their ids, as by all who lock several.
 _LAND = text(
-    """WITH mine AS (
-        UPDATE jobs SET landed = want, lease_until = NULL, attempt = 0, calls = calls + 1, cost = cost + :cost,
-            polled_at = coalesce(polled_at, :answered_at), last_error = NULL
-        WHERE id = :id AND fence = :fence AND want = :seq AND landed < want
-            AND state IN ('running', 'cancelled', 'failed')
-        RETURNING id, stream_id, cursor, polled_at)
+    f"""WITH given AS ({_GIVEN}),
+    locked AS (SELECT id FROM jobs WHERE id = ANY(:jobs) ORDER BY id FOR UPDATE),
+    mine AS (
+        UPDATE jobs SET landed = want, lease_until = NULL, attempt = 0, calls = calls + 1,
+            cost = jobs.cost + given.cost,
+            polled_at = coalesce(polled_at, given.answered_at), last_error = NULL
+        FROM given
+        WHERE jobs.id = given.job AND jobs.id IN (SELECT id FROM locked) AND jobs.fence = given.fence
+            AND want = given.seq AND landed < want AND state IN ('running', 'cancelled', 'failed')
+        RETURNING given.id, stream_id, cursor, polled_at)
     INSERT INTO pages (id, job_id, stream_id, seq, provider, dataset, request, cursor, body, body_bytes, fetched_at,
         answered_at, polled_at, cost, state, published_at)
-    SELECT :page, mine.id, mine.stream_id, :seq, :provider, :dataset, CAST(:request AS jsonb), mine.cursor, :body,
-        :body_bytes, :fetched_at, :answered_at, mine.polled_at, :cost, 'landed', :now
-    FROM mine"""
+    SELECT id, job, stream_id, seq, provider, dataset, request, cursor, decode(body, 'base64'), body_bytes, fetched_at,
+        answered_at, polled_at, cost, 'landed', :now
+    FROM mine JOIN given USING (id) RETURNING id"""  # noqa: S608  only the constant above goes in
 )
 
 _KEEP_SPARE = text(
-    """WITH paid AS (
-        UPDATE jobs SET calls = calls + 1, cost = cost + :cost
-        WHERE id = :id AND NOT EXISTS (SELECT FROM pages WHERE id = :page) RETURNING id, stream_id, cursor)
+    f"""WITH given AS ({_GIVEN}),
+    paid AS (
+        UPDATE jobs SET calls = calls + 1, cost = jobs.cost + given.cost
+        FROM given
+        WHERE jobs.id = given.job AND NOT EXISTS (SELECT FROM pages WHERE pages.id = given.id)
+        RETURNING given.id, stream_id, cursor)
     INSERT INTO pages (id, job_id, stream_id, seq, provider, dataset, request, cursor, body, body_bytes, fetched_at,
         answered_at, polled_at, cost, state, reason)
-    SELECT :page, paid.id, paid.stream_id, :seq, :provider, :dataset, CAST(:request AS jsonb), paid.cursor, :body,
-        :body_bytes, :fetched_at, :answered_at, :answered_at, :cost, 'spare', 'another worker answered first'
-    FROM paid"""
+    SELECT id, job, stream_id, seq, provider, dataset, request, cursor, decode(body, 'base64'), body_bytes, fetched_at,
+        answered_at, answered_at, cost, 'spare', 'another worker answered first'
+    FROM paid JOIN given USING (id)"""  # noqa: S608
 )
 
+_TAKEN = """SELECT taken.id, job_id, seq, provider, dataset, taken.cursor, body, fetched_at, taken.polled_at,
+        deliveries, sends, jobs.kind, jobs.args, jobs.queue, jobs.started_at, taken.found, rejects
+    FROM taken JOIN jobs ON jobs.id = job_id"""
+
 _CLAIM = text(
-    """WITH taken AS (
+    f"""WITH taken AS (
         UPDATE pages SET deliveries = deliveries + 1, lease_until = :lease_until
         WHERE id = ANY(:ids) AND state = 'landed' AND (lease_until IS NULL OR lease_until < :now)
             AND (deliveries > 0) = :suspects
         RETURNING *)
-    SELECT taken.id, job_id, seq, provider, dataset, taken.cursor, body, fetched_at, taken.polled_at, deliveries, sends,
-        jobs.kind, jobs.args, jobs.queue, jobs.started_at
-    FROM taken JOIN jobs ON jobs.id = job_id"""
+    {_TAKEN}"""  # noqa: S608  only the constant above goes in
+)
+
+_READ_BEFORE = text(
+    f"""WITH taken AS (SELECT * FROM pages WHERE id = :id AND state = 'landed' AND sends > 0)
+    {_TAKEN}"""  # noqa: S608
 )
 
 _ROWS = """jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, found int, rejected int, skipped int, rejects jsonb,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -83,11 +85,12 @@ async def over(conn: AsyncConnection, stood: Standing, *, now: datetime) -> None
 
 async def called(conn: AsyncConnection, call: Call, *, remaining: int | None = None) -> None:
     """Write down a call, and what the provider said is left."""
-    await conn.execute(
-        text(
-            """INSERT INTO calls (provider, dataset, job_id, at, status, outcome, cost, seconds)
-            VALUES (:provider, :dataset, :job, :at, :status, :outcome, :cost, :seconds)"""
-        ),
+    await called_all(conn, [(call, remaining)])
+
+
+async def called_all(conn: AsyncConnection, calls: Sequence[tuple[Call, int | None]]) -> None:
+    """Write down several calls, each with what its provider said is left; what the last one heard holds."""
+    rows = [
         {
             "provider": call.provider,
             "dataset": call.dataset,
@@ -97,16 +100,13 @@ async def called(conn: AsyncConnection, call: Call, *, remaining: int | None = N
             "outcome": call.outcome,
             "cost": call.cost,
             "seconds": call.seconds,
-        },
-    )
-    if remaining is not None:
-        await conn.execute(
-            text(
-                """INSERT INTO providers (name, state, remaining, updated_at) VALUES (:name, 'ok', :remaining, :now)
-                ON CONFLICT (name) DO UPDATE SET remaining = :remaining, updated_at = :now"""
-            ),
-            {"name": call.provider, "remaining": remaining, "now": call.at},
-        )
+        }
+        for call, _ in calls
+    ]
+    await conn.execute(_CALLED, {"rows": orjson.dumps(rows).decode()})
+    left = {call.provider: (remaining, call.at) for call, remaining in calls if remaining is not None}
+    for name, (remaining, at) in sorted(left.items()):
+        await conn.execute(_LEFT, {"name": name, "remaining": remaining, "now": at})
 
 
 async def spent_since(conn: AsyncConnection, name: str, since: datetime) -> int:
@@ -116,3 +116,16 @@ async def spent_since(conn: AsyncConnection, name: str, since: datetime) -> int:
         {"name": name, "since": since},
     )
     return int(total.scalar_one())
+
+
+_CALLED = text(
+    """INSERT INTO calls (provider, dataset, job_id, at, status, outcome, cost, seconds)
+    SELECT provider, dataset, job, at, status, outcome, cost, seconds
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(provider text, dataset text, job uuid, at timestamptz,
+        status smallint, outcome text, cost int, seconds float8)"""
+)
+
+_LEFT = text(
+    """INSERT INTO providers (name, state, remaining, updated_at) VALUES (:name, 'ok', :remaining, :now)
+    ON CONFLICT (name) DO UPDATE SET remaining = :remaining, updated_at = :now"""
+)

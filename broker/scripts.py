@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib.resources import files
@@ -28,6 +28,10 @@ _UNREACHABLE = (
 )
 
 
+ScriptCall = tuple[str, list[str], tuple[str | int | float, ...]]
+"""A script's name, its keys, its arguments."""
+
+
 class LimiterUnreachable(Exception):
     """The limiter's Redis does not answer: make no call until it does."""
 
@@ -36,6 +40,7 @@ class Scripts:
     """The scripts of ``broker/lua``, loaded into Redis when it does not know them."""
 
     def __init__(self, redis: Redis) -> None:
+        self._redis = redis
         folder = files("broker").joinpath("lua")
         self._known = {name: redis.register_script(folder.joinpath(f"{name}.lua").read_text("utf-8")) for name in NAMES}
 
@@ -43,6 +48,26 @@ class Scripts:
         """Run a script and return what its header says; raise LimiterUnreachable when Redis does not answer."""
         with reaching():
             return await self._known[name](keys, args)
+
+    async def all(self, calls: Sequence[ScriptCall], *, first_delete: Sequence[str] = ()) -> list[Any]:
+        """Run several scripts in one trip, in order, after some keys are gone; return what each says."""
+        with reaching():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for name in first_delete:
+                    pipe.delete(name)
+                for script, keys, args in calls:
+                    pipe.evalsha(self._known[script].sha, len(keys), *keys, *args)
+                told = await pipe.execute(raise_on_error=False)
+        return [await self._given(call, answer) for call, answer in zip(calls, told[len(first_delete) :], strict=True)]
+
+    async def _given(self, call: ScriptCall, answer: Any) -> Any:
+        if isinstance(answer, redis_errors.NoScriptError):
+            name, keys, args = call
+            return await self(name, keys, *args)
+        if isinstance(answer, Exception):
+            with reaching():
+                raise answer
+        return answer
 
 
 @contextmanager

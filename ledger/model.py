@@ -87,7 +87,7 @@ class Item:
         self._utc()
         if not self.fingerprint:  # else it is a copy of an item that was checked when it was made
             if self.observed:
-                fingerprint(self.observed)  # refuses what has no place in an item
+                _told(self.observed)  # refuses what has no place in an item
             self._settle("fingerprint", self._fingerprint())
 
     def _settle(self, name: str, value: Any) -> None:
@@ -108,18 +108,26 @@ class Item:
 
 def fingerprint(value: Any) -> str:
     """Give 32 hex digits that are equal for equal content, whatever the order of keys or the last digits of floats."""
+    return sha256(_told(value)).hexdigest()[:32]
+
+
+def _told(value: Any) -> bytes:
     try:
-        told = orjson.dumps(_comparable(value), option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(_comparable(value), option=orjson.OPT_SORT_KEYS)
     except (TypeError, RecursionError) as error:
         raise InvalidItem(f"it cannot be told as JSON: {error}") from None
-    return sha256(told).hexdigest()[:32]
 
 
 def _comparable(value: Any) -> Any:
-    if type(value) is str:  # most of what there is
+    kind = type(value)  # what there is most of comes first: patterns are slow
+    if kind is str:
         return _text(value)
-    if type(value) is dict:
+    if kind is dict:
         return {_text(str(name)): _comparable(part) for name, part in value.items()}
+    if kind is int:
+        return str(value)
+    if kind is list:
+        return [_comparable(part) for part in value]
     match value:
         case Decimal() | float():
             number = _ROUND.create_decimal(_SETTLE.create_decimal(_number(Decimal(value)))).normalize()
@@ -176,37 +184,3 @@ def _text(value: str) -> str:
 def _story_key(key: str) -> str:
     """Shorten what an index cannot hold, such as an address with a whole form in it."""
     return key if len(key) <= KEY_CHARS else fingerprint(key)
-
-
-def to_wire(item: Item) -> dict[str, Any]:
-    """Make the item a plain JSON object, as it travels in a message; ``from_wire`` is its inverse."""
-    return {
-        "provider": item.provider,
-        "key": item.key,
-        "book": item.book.value,
-        "kind": item.kind,
-        "happened_at": item.happened_at.isoformat(),
-        "body": storable(item.body),
-        "title": item.title,
-        "url": item.url,
-        "coins": list(item.coins),
-        "observed": storable(item.observed),
-        "provisional": item.provisional,
-        "story_keys": list(item.story_keys),
-        "terms": list(item.terms),
-        "fingerprint": item.fingerprint,
-    }
-
-
-def from_wire(data: Mapping[str, Any]) -> Item:
-    """Read what ``to_wire`` wrote; the fingerprint travels with it, since text no longer tells numbers apart."""
-    return Item(
-        **{
-            **data,
-            "book": Book(data["book"]),
-            "happened_at": datetime.fromisoformat(data["happened_at"]),
-            "coins": tuple(data["coins"]),
-            "story_keys": tuple(data["story_keys"]),
-            "terms": tuple(data.get("terms", ())),  # a message that was sent before titles had any
-        }
-    )

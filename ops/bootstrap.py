@@ -91,6 +91,7 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
             providers=providers,
             policy=Policy(timedelta(seconds=settings.worker.lease_s), attempts_max=settings.worker.max_attempts),
         )
+        await works.producer.depth(JOBS)  # connects and declares the queues, before anybody waits for it
         await stand_by_keys(database, fetcher, providers)
         await stack.enter_async_context(heartbeat(works))
         probes = {

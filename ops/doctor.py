@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from alembic.util.exc import CommandError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import text
@@ -33,7 +34,7 @@ ANSWER_S_MAX = 10
 DISK_FREE_MIN = 0.05
 LANDED_AGE_MAX = timedelta(minutes=5)
 UNDISPATCHED_AGE_MAX = timedelta(minutes=1)
-_TROUBLE = (SQLAlchemyError, RedisError, LedgerUnreachable, BadSetting, OSError, TimeoutError, ValueError)
+_TROUBLE = (SQLAlchemyError, RedisError, LedgerUnreachable, CommandError, BadSetting, OSError, TimeoutError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ place here: our actors bound themselves (``workers/actors.py``).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from queue import SimpleQueue
 from threading import Semaphore, Thread
 from typing import cast
@@ -21,7 +22,7 @@ import dramatiq
 from dramatiq import MessageProxy
 from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.middleware import SkipMessage
-from dramatiq.worker import WorkerThread
+from dramatiq.worker import ConsumerThread, WorkerThread
 
 
 class LoopWorker(dramatiq.Worker):
@@ -52,7 +53,9 @@ class _HandOver(WorkerThread):
         self._in_hand = in_hand
         self._room = Semaphore(in_hand)
         self._working: set[asyncio.Task[None]] = set()
-        self._done: SimpleQueue[MessageProxy | None] = SimpleQueue()
+        self._taken: deque[MessageProxy] = deque()
+        self._ended: list[MessageProxy] = []
+        self._done: SimpleQueue[list[MessageProxy]] = SimpleQueue()
 
     def run(self) -> None:
         giving_back = Thread(target=self._give_back, name="giving back", daemon=True)
@@ -60,17 +63,26 @@ class _HandOver(WorkerThread):
         super().run()
         for _ in range(self._in_hand):  # all room is free again when the last message has come to its end
             self._room.acquire()
-        self._done.put(None)
+        self._done.put([])
         giving_back.join()
+
+    # Threads that wake one another for each message spend more time waiting for their turn at the interpreter than
+    # working: so what is ready at one moment crosses over together, in both directions.
 
     def process_message(self, message: MessageProxy) -> None:
         self._room.acquire()
-        self._loop.call_soon_threadsafe(self._start, message)
+        self._taken.append(message)
+        if len(self._taken) == 1:  # else the loop has been woken already, and takes this one along
+            self._loop.call_soon_threadsafe(self._start)
 
-    def _start(self, message: MessageProxy) -> None:
-        task = self._loop.create_task(self._work(message))
-        self._working.add(task)
-        task.add_done_callback(self._working.discard)
+    def _start(self) -> None:
+        for _ in range(len(self._taken)):
+            task = self._loop.create_task(self._work(self._taken[0]))
+            self._working.add(task)
+            task.add_done_callback(self._working.discard)
+            self._taken.popleft()
+        if self._taken:
+            self._loop.call_soon(self._start)
 
     async def _work(self, message: MessageProxy) -> None:
         try:
@@ -83,14 +95,38 @@ class _HandOver(WorkerThread):
         except BaseException as error:  # noqa: BLE001  whatever it is, middleware decides what becomes of the message
             self.broker.emit_after("process_message", message, exception=error)
         finally:
-            self._room.release()
-            self._done.put(message)
+            if not self._ended:
+                self._loop.call_soon(self._end)
+            self._ended.append(message)
+
+    def _end(self) -> None:
+        ended, self._ended = self._ended, []
+        self._room.release(len(ended))
+        self._done.put(ended)
 
     def _give_back(self) -> None:
         # In a thread of its own: an acknowledgement is a round trip on Redis, and waits while a broker is away.
-        while (message := self._done.get()) is not None:
-            self.consumers[message.queue_name].post_process_message(message)
-            self.work_queue.task_done()
+        while ended := self._done.get():
+            by_queue: dict[str, list[MessageProxy]] = {}
+            for message in ended:
+                by_queue.setdefault(message.queue_name, []).append(message)
+            for queue, messages in by_queue.items():
+                self._give_back_to(self.consumers[queue], messages)
+            for _ in ended:
+                self.work_queue.task_done()
+
+    def _give_back_to(self, thread: ConsumerThread, messages: Sequence[MessageProxy]) -> None:
+        together = [message for message in messages if not message.failed]
+        ack_all = getattr(thread.consumer, "ack_all", None)  # RabbitMQ's, see broker/connect.py
+        if ack_all is not None and len(together) > 1:
+            for message in together:
+                self.broker.emit_before("ack", message)
+            ack_all(together)
+            for message in together:
+                self.broker.emit_after("ack", message)
+            messages = [message for message in messages if message.failed]
+        for message in messages:
+            thread.post_process_message(message)
 
 
 def _coroutine(actor: dramatiq.Actor[..., object]) -> Callable[..., Awaitable[object]]:

@@ -13,6 +13,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -39,6 +40,9 @@ log = structlog.get_logger(__name__)
 STUCK_S = 60.0
 LEAVE_AFTER_DRAIN_S = 10.0
 EXIT_STUCK = 70
+SWITCH_S = 0.0002
+"""A thread that works lets another have its turn after this time.  After each system call the event loop may have to
+wait for one of the broker's client threads, and Python's own 5 ms are far longer than what it was about to do."""
 IDLE_MS = 100  # how long an idle consumer may sleep: Dramatiq asks Redis again and again
 
 
@@ -104,6 +108,7 @@ def run_worker(settings: Settings) -> int:
     logging.getLogger("dramatiq").setLevel(logging.ERROR)
     for library in ("pika", "aiormq", "aio_pika"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
+    sys.setswitchinterval(SWITCH_S)
     stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())

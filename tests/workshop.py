@@ -161,7 +161,7 @@ class Workshop:
             case "dedup":
                 await pipeline.dedup(UUID(kwargs["page"]))
             case "post":
-                await pipeline.post(UUID(kwargs["page"]), kwargs["items"])
+                await pipeline.post(UUID(kwargs["page"]))
             case "ledger":
                 await pipeline.keep(LEDGER)
             case "probe":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, ParamSpec
 from uuid import UUID
 
@@ -29,8 +29,8 @@ def register(broker: Broker, providers: Iterable[str], pipeline: Callable[[], Pi
     limited = {"time_limit": (MESSAGE_TIME_S + 60) * 1000} if "time_limit" in broker.actor_options else {}
     options: dict[str, Any] = {"broker": broker, **limited}
 
-    def actor(queue: str, body: Callable[..., Awaitable[None]], name: str | None = None) -> None:
-        declare = dramatiq.actor(actor_name=name or queue, queue_name=queue, **options)
+    def actor(queue: str, body: Callable[..., Awaitable[None]], name: str | None = None, *, priority: int = 0) -> None:
+        declare = dramatiq.actor(actor_name=name or queue, queue_name=queue, priority=priority, **options)
         declare(_bounded(body))
 
     for provider in providers:
@@ -43,8 +43,8 @@ def register(broker: Broker, providers: Iterable[str], pipeline: Callable[[], Pi
     async def dedup(page: str) -> None:
         await pipeline().dedup(UUID(page))
 
-    async def post(page: str, items: Sequence[Mapping[str, Any]]) -> None:
-        await pipeline().post(UUID(page), items)
+    async def post(page: str) -> None:
+        await pipeline().post(UUID(page))
 
     async def probe() -> None:
         await pipeline().probe(PROBE)
@@ -62,7 +62,7 @@ def register(broker: Broker, providers: Iterable[str], pipeline: Callable[[], Pi
 
     actor(LEDGER, ledger)
     actor(DEDUP, dedup)
-    actor(POST, post)
+    actor(POST, post, priority=-1)  # before more pages are read: what was read lies in memory until then
     actor(PROBE, probe)
     actor(JOBS, jobs)
     actor(JOBS, unreadable, UNREADABLE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from broker import jobs, providers
 from broker.jobs import Claimed
-from broker.limiter import LimiterUnreachable
+from broker.limiter import Done, LimiterUnreachable
 from broker.limits import period_at
 from broker.verdicts import Lease
 from workers.database import transact
@@ -46,18 +46,21 @@ class Attempt:
     asked_at: datetime
 
 
-async def went_well(works: Works, attempt: Attempt, headers: Mapping[str, str]) -> None:
-    """Tell the limiter that the provider works, and what the call really cost."""
+async def went_well(
+    works: Works, attempt: Attempt, headers: Mapping[str, str], done: Callable[[Done], Awaitable[None]]
+) -> bool:
+    """Tell the limiter that the provider works, and what the call really cost; say whether the lease was given back."""
     usage = attempt.provider.usage(headers)
     charged = attempt.request.cost if usage.cost is None else usage.cost
     try:
-        await works.limiter.succeeded(attempt.provider.name)
-        await works.limiter.settle(attempt.lease, charged=charged, remaining=usage.remaining)
+        await done(Done(attempt.lease, charged, usage.remaining))
         if usage.rate_remaining == 0 and usage.rate_reset_s:
             turns = works.clock() + timedelta(seconds=usage.rate_reset_s)
             await works.limiter.close_until(attempt.provider.name, turns, "its rate window is full")
     except LimiterUnreachable:
         log.warning("limiter_away")  # the calls table knows what was spent
+        return False
+    return True
 
 
 async def gave_trouble(works: Works, attempt: Attempt, error: ProviderError) -> None:

@@ -6,7 +6,7 @@ and entries, bookings, page state and job counts are one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,20 +25,11 @@ from ledger.bookkeeping import Shelf, post_and_book
 from ledger.entries import NewEntry, Quote
 from ledger.posting import Outcome
 from workers.database import transact
-from workers.rules import (
-    GIVEN_BY_USERS,
-    Given,
-    entry_from_wire,
-    entry_to_wire,
-    quote_from_wire,
-    quote_to_wire,
-    read_given,
-)
+from workers.rules import GIVEN_BY_USERS, Given, read_given
 from workers.together import Together
 from workers.works import Works
 
 log = structlog.get_logger(__name__)
-Wire = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +39,9 @@ class Rows:
     page: UUID
     entries: Sequence[NewEntry] = ()
     quotes: Sequence[Quote] = ()
+
+    def __len__(self) -> int:
+        return len(self.entries) + len(self.quotes)
 
 
 class Bookkeeper:
@@ -77,23 +71,27 @@ class Bookkeeper:
             log.warning("lease_lost")
             return None
 
-    async def read(self, page: LandedPage) -> list[dict[str, Any]]:
-        """Judge every row, leave out what the books know, and give the rest as post wants it."""
+    async def read(self, page: LandedPage) -> Rows:
+        """Judge every row, leave out what the books know, and give the rest for post."""
         given = read_given(page, orjson.loads(page.body))
 
-        async def decide(conn: AsyncConnection) -> list[dict[str, Any]]:
+        async def decide(conn: AsyncConnection) -> Rows:
             fresh, refused = await _unknown(conn, given)
             decided = _decision(page, given, refused)
             await pages.decide(conn, [decided], now=self.works.clock())
-            return [*map(entry_to_wire, fresh), *map(quote_to_wire, given.quotes)]
+            return Rows(page.id, fresh, given.quotes)
 
         return await transact(self.works.database, decide)
 
-    async def post(self, page: UUID, rows: Sequence[Wire]) -> None:
+    def read_again(self, page: LandedPage) -> Rows:
+        """Give the rows of a page that was judged before; what the books know by now, post will tell."""
+        given = read_given(page, orjson.loads(page.body))
+        refused = {bad["position"] for bad in page.rejects}
+        return Rows(page.id, [one for one in given.entries if one.position not in refused], given.quotes)
+
+    async def post(self, rows: Rows) -> None:
         """Post and book a page's rows, together with the other posts of this moment."""
-        entries = [entry_from_wire(page, row) for row in rows if row["book"] == "trades"]
-        quotes = [quote_from_wire(page, row) for row in rows if row["book"] == "prices"]
-        await self._posts(Rows(page, entries, quotes))
+        await self._posts(rows)
 
     async def _post(self, ready: Sequence[Rows]) -> list[None]:
         now = self.works.clock()

@@ -13,8 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from broker import jobs, pages, providers
 from broker.jobs import Claimed
-from broker.pages import Counts, Decision, LandedPage
-from broker.providers import Standing
+from broker.limiter import Done
+from broker.pages import Counts, Decision, LandedPage, NewPage
+from broker.providers import Call, Standing
+from broker.verdicts import Granted, Wait
 from ledger import store
 from ledger.model import Item
 from ledger.store import Posting
@@ -24,6 +26,8 @@ from workers.plan import decision, with_story_keys
 from workers.together import Together
 from workers.works import Works
 
+BYTES_AT_ONCE = 4 * 2**20
+ROWS_AT_ONCE = 1000
 PAGES_AT_ONCE = 16  # in one commit: larger ones gain little, and let reading and writing wait for each other
 
 
@@ -35,8 +39,18 @@ class Fresh:
     items: Sequence[Item]
 
 
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """An answer that is to be kept, and the call that brought it."""
+
+    job: Claimed
+    page: NewPage
+    call: Call
+    remaining: int | None
+
+
 class Commits:
-    """One process's shared commits."""
+    """One process's shared commits, and its shared trips to the limiter."""
 
     def __init__(self, works: Works) -> None:
         self.works = works
@@ -45,8 +59,15 @@ class Commits:
         self.decide: Together[tuple[LandedPage, Parsed, Dataset], Fresh] = Together(
             self._decide, size_max=PAGES_AT_ONCE
         )
-        self.post: Together[tuple[UUID, Sequence[Item]], None] = Together(self._post, size_max=PAGES_AT_ONCE)
+        self.post: Together[tuple[UUID, Sequence[Item]], None] = Together(
+            self._post, size_max=PAGES_AT_ONCE, weight_of=lambda ready: len(ready[1]), weight_max=ROWS_AT_ONCE
+        )
         self.finish: Together[Claimed, None] = Together(self._finish)
+        self.land: Together[Landing, bool] = Together(
+            self._land, weight_of=lambda landing: len(landing.page.body), weight_max=BYTES_AT_ONCE
+        )
+        self.acquire: Together[tuple[str, int], Granted | Wait] = Together(works.limiter.acquire_all)
+        self.done: Together[Done, None] = Together(self._done)
 
     async def job(self, queue: str) -> tuple[Claimed, Standing] | None:
         """Claim the most urgent due job of a queue, with how its provider stands; None when nothing is due."""
@@ -86,6 +107,35 @@ class Commits:
         )
         return taken[0] if taken else None
 
+    async def _land(self, answers: Sequence[Landing]) -> list[bool]:
+        """Keep pages and move their jobs on; False for a job that is no longer this worker's."""
+        now = self.works.clock()
+
+        async def land(conn: AsyncConnection) -> frozenset[UUID]:
+            landed = await pages.land_all(conn, [(one.job, one.page) for one in answers], now=now)
+            heard = [(one.call, one.remaining) for one in answers if one.page.id in landed]
+            if heard:
+                await providers.called_all(conn, heard)
+            return landed
+
+        landed = await transact(self.works.database, land)
+        return [one.page.id in landed for one in answers]
+
+    async def keep_spare(self, answer: Landing) -> UUID | None:
+        """Keep an answer that came too late; its page where it had landed in an earlier try, whose answer was lost."""
+
+        async def keep(conn: AsyncConnection) -> UUID | None:
+            if not await pages.keep_spare(conn, answer.job, answer.page):
+                return answer.page.id
+            await providers.called(conn, answer.call, remaining=answer.remaining)
+            return None
+
+        return await transact(self.works.database, keep)
+
+    async def _done(self, ended: Sequence[Done]) -> list[None]:
+        await self.works.limiter.done_all(ended)
+        return [None] * len(ended)
+
     async def _decide(self, read: Sequence[tuple[LandedPage, Parsed, Dataset]]) -> list[Fresh]:
         async def decide(conn: AsyncConnection) -> list[Fresh]:
             keys = {(item.provider, item.key) for _, parsed, _ in read for item in parsed.items}
@@ -101,6 +151,12 @@ class Commits:
             return decided
 
         return await transact(self.works.database, decide)
+
+    async def unseen(self, page: LandedPage, parsed: Parsed) -> list[Item]:
+        """Give what the ledger does not know of a page that was decided before."""
+        keys = {(item.provider, item.key) for item in parsed.items}
+        known = await transact(self.works.database, lambda conn: store.known(conn, keys))
+        return with_story_keys(store.unseen(parsed.items, known, page.id))
 
     async def _post(self, ready: Sequence[tuple[UUID, Sequence[Item]]]) -> list[None]:
         now = self.works.clock()

@@ -4,6 +4,7 @@
     dedup   read the page (pure) ─▶ what is known? ─▶ what was found, and the next page, in one commit ─▶ say "post"
     post    items, page, job counts and watermark in one commit
 
+What dedup has read stays in the process for post (``workers/unposted.py``); without it, post reads the page again.
 A message that comes twice finds its row already moved on.  A message that is lost is said again by the dispatcher.
 Nothing here knows which engine runs it.
 """
@@ -11,7 +12,7 @@ Nothing here knows which engine runs it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -22,21 +23,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from broker import jobs, pages, providers
 from broker.jobs import Claimed
 from broker.limiter import LimiterUnreachable
-from broker.messages import DedupPage, PostItems, WorkOnJob
-from broker.pages import LandedPage, LostLeaseError, NewPage
+from broker.messages import DedupPage, PostPage, WorkOnJob
+from broker.pages import LandedPage, NewPage
 from broker.providers import Call, Standing
 from broker.reparse import REPARSE
 from broker.verdicts import Granted, Lease, Wait
-from ledger.model import from_wire, to_wire
+from ledger.model import Item
 from workers.attempts import Attempt, gave_trouble, went_well
-from workers.bookkeeper import Bookkeeper
-from workers.commits import Commits
+from workers.bookkeeper import Bookkeeper, Rows
+from workers.commits import Commits, Landing
 from workers.database import transact
 from workers.http import Answer
 from workers.inbox import Inbox
-from workers.items import Malformed, Provider, ProviderError, Refused, Request
+from workers.items import Dataset, Malformed, Parsed, Provider, ProviderError, Refused, Request
 from workers.plan import page_of, provider_of, pull_of
-from workers.rules import GIVEN_BY_USERS, for_the_books
+from workers.reading import Reading
+from workers.rules import GIVEN_BY_USERS
+from workers.unposted import Unposted
 from workers.works import Works, say
 
 R = TypeVar("R")
@@ -54,7 +57,9 @@ class Pipeline:
         self.bookkeeper = Bookkeeper(works)
         self.inbox = Inbox(works)
         self.commits = Commits(works)
+        self.unposted: Unposted[Sequence[Item] | Rows] = Unposted()
         self._suspect = asyncio.Lock()
+        self._reading = Reading()
 
     # -- fetch --------------------------------------------------------------------------------------------------------
 
@@ -107,7 +112,7 @@ class Pipeline:
 
     async def _call(self, job: Claimed, provider: Provider, request: Request) -> None:
         try:
-            verdict = await self.works.limiter.acquire(provider.name, request.cost)
+            verdict = await self.commits.acquire((provider.name, request.cost))
         except LimiterUnreachable as error:
             await self._put_off(job, self.works.clock() + UNREACHABLE_FOR, f"limits cannot be checked: {error}")
             return
@@ -115,23 +120,27 @@ class Pipeline:
             case Wait(until=until, reason=reason):
                 await self._put_off(job, until, reason)
             case Granted(lease=lease, delay_s=delay_s):
+                released = False
                 try:
                     await asyncio.sleep(delay_s)
-                    await self._request(Attempt(job, provider, request, lease, self.works.clock()))
+                    released = await self._request(Attempt(job, provider, request, lease, self.works.clock()))
                 finally:
-                    await self._release(lease)
+                    if not released:
+                        await self._release(lease)
 
-    async def _request(self, attempt: Attempt) -> None:
+    async def _request(self, attempt: Attempt) -> bool:
+        """Make the call and keep its answer; say whether the lease was given back with that."""
         provider = attempt.provider
         try:
             answer = await self.works.fetcher.fetch(provider, attempt.request, timeout_s=provider.limits.timeout_s)
         except ProviderError as error:
             await gave_trouble(self.works, attempt, error)
-            return
+            return False
         page = await self._land(attempt, answer)
-        await went_well(self.works, attempt, answer.headers)
+        released = await went_well(self.works, attempt, answer.headers, self.commits.done)
         if page is not None:
             await say(self.works, DedupPage(page))
+        return released
 
     async def _land(self, attempt: Attempt, answer: Answer) -> UUID | None:
         job, name, now = attempt.job, attempt.provider.name, self.works.clock()
@@ -148,22 +157,11 @@ class Pipeline:
         )
         call = Call(name, new.dataset, job.id, attempt.asked_at, answer.status, "landed", cost, answer.seconds)
 
-        async def land(conn: AsyncConnection) -> UUID:
-            page = await pages.land(conn, job, new, now=now)
-            await providers.called(conn, call, remaining=usage.remaining)
-            return page
-
-        async def keep(conn: AsyncConnection) -> UUID | None:
-            if not await pages.keep_spare(conn, job, new):
-                return new.id  # the commit of an earlier try came through, only its answer was lost
-            await providers.called(conn, call, remaining=usage.remaining)
-            return None
-
-        try:
-            return await self._transact(land)
-        except LostLeaseError:
-            log.warning("lease_lost")
-            return await self._transact(keep)
+        landing = Landing(job, new, call, usage.remaining)
+        if await self.commits.land(landing):
+            return new.id
+        log.warning("lease_lost")
+        return await self.commits.keep_spare(landing)
 
     # -- dedup --------------------------------------------------------------------------------------------------------
 
@@ -188,11 +186,10 @@ class Pipeline:
             await self._bury(page, f"post did not come to its end in {page.sends} attempts")
             return
         if page.provider == GIVEN_BY_USERS:
-            await say(self.works, PostItems(page.id, await self.bookkeeper.read(page)))
+            await self._say_post(page.id, await self.bookkeeper.read(page))
             return
         try:
-            provider, dataset = provider_of(page.args, self.works.providers)
-            parsed = provider.parse(page_of(page))
+            parsed, dataset = await self._parsed(page)
         except Malformed as error:
             if page.kind == REPARSE:  # asking for it again would be paying for it again
                 await self._bury(page, f"malformed: {error}")
@@ -204,9 +201,20 @@ class Pipeline:
             await self._bury(page, f"the parser failed: {type(error).__name__}")
             return
         fresh = await self.commits.decide((page, parsed, dataset))
-        await say(self.works, PostItems(page.id, [to_wire(item) for item in fresh.items]))
         if fresh.decision.next is not None:
             await say(self.works, WorkOnJob(page.queue))
+        if fresh.items:
+            await self._say_post(page.id, fresh.items)
+        else:
+            await self.commits.post((page.id, ()))  # nothing for the ledger: not worth a message
+
+    async def _parsed(self, page: LandedPage) -> tuple[Parsed, Dataset]:
+        provider, dataset = provider_of(page.args, self.works.providers)
+        return await self._reading.read(provider, page_of(page)), dataset
+
+    async def _say_post(self, page: UUID, read: Sequence[Item] | Rows) -> None:
+        self.unposted.keep(page, read)
+        await say(self.works, PostPage(page))
 
     async def _malformed(self, page: LandedPage, reason: str) -> None:
         now = self.works.clock()
@@ -223,12 +231,35 @@ class Pipeline:
 
     # -- post ---------------------------------------------------------------------------------------------------------
 
-    async def post(self, page_id: UUID, items: Sequence[Mapping[str, Any]]) -> None:
-        """Write a page's items and its job's progress, together with the other posts of this moment."""
-        if for_the_books(items):
-            await self.bookkeeper.post(page_id, items)
-            return
-        await self.commits.post((page_id, [from_wire(item) for item in items]))
+    async def post(self, page_id: UUID) -> None:
+        """Write what a page says and its job's progress, together with the other posts of this moment."""
+        read = self.unposted.take(page_id)
+        if read is None:
+            read = await self._read_again(page_id)
+        match read:
+            case None:
+                return
+            case Rows():
+                await self.bookkeeper.post(read)
+            case _:
+                await self.commits.post((page_id, read))
+
+    async def _read_again(self, page_id: UUID) -> Sequence[Item] | Rows | None:
+        """Read a page that another process has read, or this one long ago; None where there is nothing to post."""
+        page = await self._transact(lambda conn: pages.read_before(conn, page_id))
+        if page is None:
+            return None
+        if page.provider == GIVEN_BY_USERS:
+            return self.bookkeeper.read_again(page)
+        try:
+            parsed, _ = await self._parsed(page)
+        except Exception as error:  # noqa: BLE001  dedup knows what to do about each
+            log.warning("page_unreadable_now", page=str(page.id), error=type(error).__name__)
+            parsed = None
+        if parsed is None or len(parsed.items) + len(parsed.rejected) != page.found:
+            await say(self.works, DedupPage(page.id))  # the parser was mended meanwhile: all is decided anew
+            return None
+        return await self.commits.unseen(page, parsed)
 
     # -- jobs without pages -------------------------------------------------------------------------------------------
 

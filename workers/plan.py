@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -24,10 +26,8 @@ def provider_of(args: Mapping[str, Any], providers: Mapping[str, Provider]) -> t
     if dataset is None:
         there = ", ".join(sorted(provider.datasets))
         raise Refused(f"{provider.name} has no dataset {args['dataset']!r}; it has {there}")
-    fault = best_match(Draft202012Validator(dataset.params).iter_errors(args.get("params", {})))
-    if fault is not None:
-        place = "/".join(map(str, ["params", *fault.absolute_path]))
-        raise Refused(f"{provider.name} {args['dataset']}: {place}: {fault.message[:300]}")
+    if fault := _fault(json.dumps(dataset.params), json.dumps(args.get("params", {}))):
+        raise Refused(f"{provider.name} {args['dataset']}: {fault}")
     return provider, dataset
 
 
@@ -43,6 +43,16 @@ def misfit(providers: Mapping[str, Provider]) -> Callable[[str, Mapping[str, Any
         return None
 
     return why
+
+
+@lru_cache(maxsize=1000)
+def _fault(schema: str, params: str) -> str | None:
+    # Every page of every pull asks this, and nearly always about the same.
+    fault = best_match(Draft202012Validator(json.loads(schema)).iter_errors(json.loads(params)))
+    if fault is None:
+        return None
+    place = "/".join(map(str, ["params", *fault.absolute_path]))
+    return f"{place}: {fault.message[:300]}"
 
 
 def pull_of(kind: str, args: Mapping[str, Any], *, started_at: datetime, polled_at: datetime | None) -> Pull:

@@ -9,13 +9,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from broker.pages import LandedPage
 from ledger.entries import Key, NewEntry, Quote, body_hash, entry_of
-from ledger.trades import CASH, ID_CHARS, InvalidTrade, Kind, Trade, from_body, kind_of, moment, number, refuse_future
+from ledger.trades import CASH, ID_CHARS, InvalidTrade, Kind, Trade, kind_of, moment, number, refuse_future
 from ledger.trades import shown as quoted
 from workers.items import Rejected
 
@@ -178,44 +177,3 @@ def _told(name: str, value: Any, otherwise: str) -> str:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
-
-
-# -- on the way from dedup to post ------------------------------------------------------------------------------------
-
-
-def entry_to_wire(entry: NewEntry) -> dict[str, Any]:
-    """Make an entry a plain JSON object, as it travels in a message."""
-    return {
-        "book": "trades",
-        "key": [entry.key.source, entry.key.external_id, entry.key.occurrence],
-        "at": entry.happened_at.isoformat(),
-        "body": dict(entry.body),
-        "undoes": [entry.undoes.source, entry.undoes.external_id, entry.undoes.occurrence] if entry.undoes else None,
-        "position": entry.position,
-    }
-
-
-def entry_from_wire(page: UUID, data: Mapping[str, Any]) -> NewEntry:
-    """Read what ``entry_to_wire`` wrote."""
-    key, body = Key(*data["key"]), data["body"]
-    if data["undoes"] is None:
-        return entry_of(from_body(body), key, page=page, position=data["position"])
-    at = datetime.fromisoformat(data["at"])
-    return NewEntry(body["user"], key, "reversal", at, body, (), (), Key(*data["undoes"]), page, data["position"])
-
-
-def quote_to_wire(quote: Quote) -> dict[str, Any]:
-    """Make a price a plain JSON object."""
-    told = {"coin": quote.coin, "at": quote.happened_at.isoformat(), "price": str(quote.price), "source": quote.source}
-    return {"book": "prices", **told, "position": quote.position}
-
-
-def quote_from_wire(page: UUID, data: Mapping[str, Any]) -> Quote:
-    """Read what ``quote_to_wire`` wrote."""
-    at = datetime.fromisoformat(data["at"])
-    return Quote(data["coin"], at, Decimal(data["price"]), data["source"], page, data["position"])
-
-
-def for_the_books(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Say whether a message brings rows for the books, rather than items."""
-    return bool(rows) and rows[0].get("book") in ("trades", "prices")

@@ -68,7 +68,7 @@ class System:
             tables = await conn.execute(
                 text(
                     "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables WHERE schemaname = 'public'"
-                    " AND tablename NOT IN ('alembic_version', 'providers')"
+                    " AND tablename NOT IN ('alembic_version', 'providers', 'audit')"
                 )
             )
             await conn.execute(text(f"TRUNCATE {tables.scalar_one()}"))

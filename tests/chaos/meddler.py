@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from random import Random
-from typing import Any
 
 import aio_pika
-import zstandard
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError
 
 from broker.connect import amqp_url, queue_arguments
-from broker.messages import DedupPage, Hint, PostItems
-from broker.pages import LandedPage
-from ledger.model import Item, to_wire
-from workers.plan import page_of, provider_of, with_story_keys
-from workers.providers import load_providers
+from broker.messages import DedupPage, Hint, PostPage
 
 from .system import System
 
@@ -82,21 +76,9 @@ class Meddler:
 
 
 async def said_before(system: System) -> list[Hint]:
-    """Say again what was said about the pages that are done with: read it, post all that it holds.
+    """Say again what was said about the pages that are done with: read it, post it.
 
     Nothing about other rows: that could make good a hint that was lost, which is for the dispatcher to do.
     """
-    rows = await system.rows(
-        """SELECT p.*, j.kind, j.args, j.queue, j.started_at FROM pages p JOIN jobs j ON j.id = p.job_id
-        WHERE p.state = 'posted'"""
-    )
-    return [hint for row in rows for hint in (DedupPage(row.id), PostItems(row.id, list(map(to_wire, _items(row)))))]
-
-
-def _items(row: Any) -> list[Item]:
-    page = LandedPage(
-        **{field.name: getattr(row, field.name) for field in fields(LandedPage) if field.name != "body"},
-        body=zstandard.decompress(row.body),
-    )
-    provider, _ = provider_of(page.args, load_providers())
-    return with_story_keys(provider.parse(page_of(page)).items)
+    rows = await system.rows("SELECT id FROM pages WHERE state = 'posted'")
+    return [hint for row in rows for hint in (DedupPage(row.id), PostPage(row.id))]

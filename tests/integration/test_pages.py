@@ -101,7 +101,7 @@ async def test_a_page_and_the_progress_of_its_job_are_one_commit(shop: Workshop,
     async def fails(*_: Any, **__: Any) -> None:
         raise RuntimeError("the commit never comes")
 
-    monkeypatch.setattr("workers.pipeline.providers.called", fails)
+    monkeypatch.setattr("workers.commits.providers.called_all", fails)
     with pytest.raises(RuntimeError):
         await shop.run()
     row = await shop.job(job)
@@ -352,3 +352,40 @@ async def test_the_keys_of_one_provider_say_nothing_about_anothers(shop: Worksho
     await shop.deliver(FETCH)
     await shop.deliver(DEDUP)
     assert (await shop.job(job)).want == 2
+
+
+async def test_post_reads_a_page_again_that_another_process_has_read(shop: Workshop) -> None:
+    job = await shop.ask(pages_max=1)
+    await shop.deliver(FETCH)
+    await shop.deliver(DEDUP)
+    (page,) = await shop.pages(job)
+    assert shop.pipeline.unposted.take(page.id) is not None
+    await shop.run()
+    row = await shop.job(job)
+    assert (row.state, row.found) == ("succeeded", row.new + row.duplicate + row.amended + row.rejected)
+    assert len(await shop.keys("cryptopanic")) == row.new > 0
+
+
+async def test_a_page_whose_parser_was_mended_between_dedup_and_post_is_decided_anew(shop: Workshop) -> None:
+    job = await shop.ask(pages_max=1)
+    await shop.deliver(FETCH)
+    await shop.deliver(DEDUP)
+    (page,) = await shop.pages(job)
+    shop.pipeline.unposted.take(page.id)
+    async with shop.database.begin() as conn:
+        await conn.execute(text("UPDATE pages SET found = found - 1"))  # what an older parser would have found
+    await shop.deliver(POST)
+    assert (shop.mailbox.waiting(), await shop.keys("cryptopanic")) == ({DEDUP: 1}, set())
+    await shop.run()
+    row = await shop.job(job)
+    assert (row.state, row.found) == ("succeeded", page.found)
+
+
+async def test_a_stray_post_of_a_page_that_nobody_has_read_does_nothing(shop: Workshop) -> None:
+    job = await shop.ask(pages_max=1)
+    await shop.deliver(FETCH)
+    (page,) = await shop.pages(job)
+    await shop.pipeline.post(page.id)
+    assert (await shop.pages(job))[0].state == "landed"
+    await shop.run()
+    assert (await shop.job(job)).state == "succeeded"

@@ -9,13 +9,13 @@ import pytest
 from dramatiq.encoder import JSONEncoder
 
 from broker.envelope import Envelope
-from broker.messages import AcceptJob, DedupPage, Hint, PostItems, WorkOnJob, fetch_queue, queues
+from broker.messages import AcceptJob, DedupPage, Hint, PostPage, WorkOnJob, fetch_queue, queues
 
 PAGE = UUID("01a202ca-6e3e-71a7-94c5-c15ad73ce280")
 HINTS: list[tuple[Hint, str]] = [
     (WorkOnJob("fetch.nansen"), "fetch.nansen"),
     (DedupPage(PAGE), "dedup"),
-    (PostItems(PAGE, [{"key": "a", "title": "Ł"}]), "post"),
+    (PostPage(PAGE), "post"),
     (AcceptJob("probe", {"note": "x"}, idempotency_key="k", priority=2), "jobs"),
 ]
 

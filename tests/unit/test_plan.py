@@ -37,6 +37,8 @@ LANDED = LandedPage(
     args=ARGS,
     queue="fetch.cryptopanic",
     started_at=NOW,
+    found=0,
+    rejects=(),
 )
 
 

@@ -88,3 +88,15 @@ async def test_a_caller_that_gave_up_harms_nobody() -> None:
     assert await stays == 20
     assert gone.cancelled() or gone.cancelling()
     assert await bank.together(3) == 30
+
+
+async def test_a_batch_ends_with_the_item_that_makes_it_full_and_full_ones_run_side_by_side() -> None:
+    bank = Bank()
+    bank.together = Together(bank.run, weight_of=lambda item: item, weight_max=10)
+    bank.gate.clear()
+    calls = [asyncio.create_task(bank.together(n)) for n in (6, 6, 20, 3, 4)]
+    await settled()
+    assert bank.batches == [[6, 6], [20]], "the rest is not full, so it waits for a lane to be done"
+    bank.gate.set()
+    assert await asyncio.gather(*calls) == [60, 60, 200, 30, 40]
+    assert bank.batches == [[6, 6], [20], [3, 4]]

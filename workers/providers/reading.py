@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -22,6 +23,15 @@ DIGITS_MAX = 60
 _NOT_A_NUMBER = Decimal("NaN")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # NUL and lone surrogates: PostgreSQL and UTF-8 refuse them
 _UNSTORABLE_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+
+
+def _go_on() -> None:
+    return
+
+
+ROWS_A_BREATH = 50
+breath: ContextVar[Callable[[], None]] = ContextVar("breath", default=_go_on)
+"""Called after every so many rows: who reads pages beside other work (``workers/reading.py``) lets that have a turn."""
 
 
 class BadRow(ValueError):
@@ -83,6 +93,8 @@ def each(
     items: list[Item] = []
     rejected: list[Rejected] = []
     for position, row in enumerate(rows):
+        if position % ROWS_A_BREATH == ROWS_A_BREATH - 1:
+            breath.get()()
         try:
             items.append(make(an_object(row)))
         except (BadRow, InvalidItem) as error:
@@ -128,11 +140,11 @@ def text(row: Mapping[str, Any], name: str) -> str:
 def maybe_text(row: Mapping[str, Any], name: str) -> str:
     """Give a text; "" when absent or null."""
     value = row.get(name)
+    if isinstance(value, str):
+        return value
     if value is None:
         return ""
-    if not isinstance(value, str):
-        raise BadRow(f"{name} is not text")
-    return value
+    raise BadRow(f"{name} is not text")
 
 
 def maybe_flag(row: Mapping[str, Any], name: str) -> bool | None:
@@ -149,8 +161,10 @@ def maybe_flag(row: Mapping[str, Any], name: str) -> bool | None:
 def number(row: Mapping[str, Any], name: str) -> Decimal | int | None:
     """Give a finite number, also where it came as text; None when absent, null or empty."""
     value = row.get(name)
+    if value is None:
+        return None
     match value:
-        case None | "":
+        case "":
             return None
         case bool():
             pass
@@ -260,7 +274,7 @@ def stamp(at: datetime) -> str:
 
 def told(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what says nothing, so that absent, null, "" and [] are one and the same."""
-    return {name: value for name, value in fields.items() if value is not None and value not in ("", [], {}, ())}
+    return {name: value for name, value in fields.items() if value or isinstance(value, int | Decimal)}
 
 
 def distinct(values: Iterable[str]) -> tuple[str, ...]:

@@ -1,0 +1,222 @@
+"""The loop worker on a real RabbitMQ: it drains, it survives failing actors, it goes on when its broker comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import aio_pika
+import dramatiq
+import pytest
+from dramatiq.middleware import AsyncIO
+
+from broker.connect import QuorumBroker, from_url
+from broker.producer import RabbitmqProducer, open_producer
+from ops.engine import LoopWorker
+from tests.workshop import eventually
+
+IN_HAND = 8
+
+
+class Line:
+    """The way from the worker to its broker, which a test can cut."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._to = (host, port)
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    async def mend(self) -> None:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        """Drop every connection, and refuse new ones."""
+        if self._server is not None:
+            self._server.close()
+        for writer in list(self._open):
+            writer.transport.abort()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(*self._to)
+        self._open |= {writer, back}
+        async with asyncio.TaskGroup() as both:
+            both.create_task(_copied(reader, back))
+            both.create_task(_copied(there, writer))
+        self._open -= {writer, back}
+
+
+async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+class Bench:
+    """A queue of its own, an actor that does what the test says, and what came of it."""
+
+    def __init__(self, url: str, line: Line, producer: RabbitmqProducer, queue: str) -> None:
+        self.line, self.producer, self.queue = line, producer, queue
+        self.gate = threading.Event()
+        self.begun: list[int] = []
+        self.ended: list[int] = []
+        self.act: Callable[[int], Awaitable[None]] = self.nothing
+        self.broker = from_url(url, middleware=[AsyncIO()])
+        assert isinstance(self.broker, QuorumBroker)
+        declare = dramatiq.actor(actor_name=queue, queue_name=queue, broker=self.broker)
+        declare(self.work)
+
+    async def until_open(self) -> None:
+        """For an actor: wait until the test opens the gate, which another thread's loop sees."""
+        await asyncio.to_thread(self.gate.wait, 60)
+
+    async def nothing(self, _: int) -> None:
+        return
+
+    async def work(self, n: int) -> None:
+        self.begun.append(n)
+        await self.act(n)
+        self.ended.append(n)
+
+    async def send(self, *numbers: int) -> None:
+        for n in numbers:
+            message: dramatiq.Message[None] = dramatiq.Message(self.queue, self.queue, args=(n,), kwargs={}, options={})
+            await self.producer._publish(message)
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncIterator[LoopWorker]:
+        """Run until the block ends; started and stopped from a thread, since this loop carries its connections."""
+        worker = LoopWorker(self.broker, in_hand=IN_HAND, idle_ms=50)
+        await asyncio.to_thread(worker.start)
+        try:
+            yield worker
+        finally:
+            self.gate.set()
+            await asyncio.to_thread(worker.stop, 20_000)
+            await asyncio.to_thread(self.broker.close)
+
+    async def left(self) -> int:
+        """Count what RabbitMQ holds ready once nobody consumes any more: what was not acknowledged is there again."""
+        return await self.producer.depth(self.queue)
+
+    async def has_begun_twice(self, n: int) -> bool:
+        return self.begun.count(n) == 2
+
+    async def has_ended(self, *numbers: int) -> None:
+        async def check() -> bool:
+            return set(numbers) <= set(self.ended)
+
+        await eventually(check)
+
+
+@pytest.fixture
+async def bench(rabbitmq_url: str) -> AsyncIterator[Bench]:
+    queue = f"engine.{uuid4().hex[:8]}"
+    parts = urlsplit(rabbitmq_url)
+    line = Line(str(parts.hostname), int(parts.port or 5672))
+    await line.mend()
+    url = urlunsplit(parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{line.port}"))
+    async with open_producer(rabbitmq_url, [queue]) as producer:
+        assert isinstance(producer, RabbitmqProducer)
+        await producer.depth(queue)
+        yield Bench(url, line, producer, queue)
+    await line.cut()
+    async with await aio_pika.connect(rabbitmq_url) as connection, connection.channel() as channel:
+        for name in (queue, f"{queue}.XQ"):
+            await channel.queue_delete(name)
+
+
+async def test_everything_in_hand_is_worked_on_at_once_and_no_more(bench: Bench) -> None:
+    async def wait(_: int) -> None:
+        await bench.until_open()
+
+    bench.act = wait
+    await bench.send(*range(2 * IN_HAND))
+    async with bench.worker():
+
+        async def full() -> bool:
+            return len(bench.begun) >= IN_HAND
+
+        await eventually(full)
+        assert (len(bench.begun), bench.ended) == (IN_HAND, [])
+        bench.gate.set()
+        await bench.has_ended(*range(2 * IN_HAND))
+    assert await bench.left() == 0
+
+
+async def test_stopping_lets_what_has_begun_come_to_its_end_and_leaves_the_rest(bench: Bench) -> None:
+    async def wait(_: int) -> None:
+        await bench.until_open()
+
+    bench.act = wait
+    await bench.send(*range(IN_HAND + 5))
+    async with bench.worker() as worker:
+
+        async def full() -> bool:
+            return len(bench.begun) == IN_HAND
+
+        await eventually(full)
+        stopping = asyncio.create_task(asyncio.to_thread(worker.stop, 20_000))
+        bench.gate.set()
+        await stopping
+    assert sorted(bench.ended) == sorted(bench.begun), "nothing is cut off"
+    assert await bench.left() == IN_HAND + 5 - len(bench.ended), "what was not begun is still the broker's"
+
+
+async def test_messages_that_end_out_of_order_are_each_acknowledged(bench: Bench) -> None:
+    async def first_is_last(n: int) -> None:
+        if n == 0:
+            await bench.until_open()
+
+    bench.act = first_is_last
+    await bench.send(*range(200))  # more than are prefetched: the slow first one must not hold up the others
+    async with bench.worker():
+        await bench.has_ended(*range(1, 200))
+        assert 0 not in bench.ended
+        bench.gate.set()
+        await bench.has_ended(0)
+    assert (len(bench.begun), await bench.left()) == (200, 0)
+
+
+async def test_a_failing_actor_ends_its_own_message_only(bench: Bench) -> None:
+    async def odd_ones_fail(n: int) -> None:
+        if n % 2:
+            raise ValueError("odd")
+
+    bench.act = odd_ones_fail
+    await bench.send(*range(40))
+    async with bench.worker():
+        await bench.has_ended(*range(0, 40, 2))
+
+        async def all_begun() -> bool:
+            return len(bench.begun) == 40
+
+        await eventually(all_begun)
+    assert sorted(bench.ended) == list(range(0, 40, 2))
+    assert await bench.left() == 0, "nothing runs again by itself: its row decides that"
+
+
+async def test_a_worker_goes_on_when_its_broker_comes_back_and_nothing_is_lost(bench: Bench) -> None:
+    async def wait(n: int) -> None:
+        if n == 2:
+            await bench.until_open()
+
+    bench.act = wait
+    await bench.send(1, 2)
+    async with bench.worker():
+        await bench.has_ended(1)
+        await bench.line.cut()
+        bench.gate.set()
+        await bench.has_ended(2)  # its acknowledgement has nowhere to go, so it comes again
+        await bench.line.mend()
+        await bench.send(3)
+        await bench.has_ended(3)
+        await eventually(lambda: bench.has_begun_twice(2))
+    assert await bench.left() == 0
