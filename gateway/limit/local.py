@@ -17,17 +17,19 @@ from gateway.limit.verdict import HOUR_MS, MINUTE_MS, Limits, Verdict
 class Trail:
     """The stamps of one quota, ascending, and Redis's last word on it."""
 
-    __slots__ = ("last", "stamps")
+    __slots__ = ("known", "last", "stamps")
 
     def __init__(self) -> None:
         self.stamps = array("q")
         self.last: Verdict | None = None
+        self.known = 0  # stamps that were here when Redis said it
 
     def note(self, verdict: Verdict) -> None:
         """Keep a decision of Redis."""
         self.last = verdict
         if verdict.admitted:
             self.add(verdict.clock_ms, verdict.limits.hour)
+        self.known = len(self.stamps)
 
     def add(self, stamp: int, limit: int) -> None:
         """Keep an admission; what no limit can ask for goes."""
@@ -36,7 +38,9 @@ class Trail:
             stamp = stamps[-1]  # a clock that ran back
         stamps.append(stamp)
         if len(stamps) > 2 * limit + 64:
-            del stamps[: bisect_right(stamps, stamp - HOUR_MS)]
+            gone = bisect_right(stamps, stamp - HOUR_MS)
+            del stamps[:gone]
+            self.known = max(0, self.known - gone)
 
     def left(self, limit: int, window_ms: int, now: int, processes: int) -> tuple[int, int]:
         """How many more of this window this process may admit, and the milliseconds until that grows (0: it cannot)."""
@@ -59,8 +63,8 @@ class Trail:
         by_minute = window_ms == MINUTE_MS
         of, free = (last.limits.minute, last.minute_left) if by_minute else (last.limits.hour, last.hour_left)
         used = of - free
-        stamps, at = self.stamps, last.clock_ms
-        mine = bisect_right(stamps, at) - bisect_right(stamps, at - window_ms)
+        # By number, not by time: two clocks that differ a little would make strangers of our own calls.
+        mine = max(0, self.known - bisect_right(self.stamps, last.clock_ms - window_ms))
         return max(0, limit - used) // processes + mine
 
 

@@ -9,16 +9,19 @@
 -- returns  {verdict, clock, minute left, minute wait, hour left, hour wait}   in milliseconds
 --          verdict: 1 admitted, 0 refused, -1 too late; a wait lasts until more of that window is free, 0: it all is
 --
--- The string is a header and a ring of stamps, 4 bytes each: the low 32 bits of a millisecond.  Every stamp that is ever
--- read is less than an hour older than the newest one, which the header holds in full.
---   capacity, written       slots of the ring; stamps written so far: stamp n lies in slot n % capacity
+-- The string is a header, a block of up to 8 stamps, and a ring of all older ones, 4 bytes each: the low 32 bits of a
+-- millisecond.  Every stamp that is ever read is less than an hour older than the newest one, which the header holds in
+-- full.  Header and block are read and written together; a block that is full goes to the ring, so that seven of eight
+-- admissions are one write.
+--   capacity, written       slots of the ring, a multiple of 8; stamps so far: stamp n goes to slot n % capacity
 --   minute, hour            number of the first stamp that still counts in each window (or `written`: none)
 --   minute_first, hour_first, newest    those stamps in full, so that most calls read nothing but the header
 --   refreshed               second at which the time to live was last set
 
-local MINUTE, HOUR, HEADER, LAYOUT = 60000, 3600000, 44, '<I4I4I4I4dddI4'
+local MINUTE, HOUR, LAYOUT = 60000, 3600000, '<I4I4I4I4dddI4'
+local HEADER, BLOCK, RING = 44, 8, 76  -- bytes, stamps, and where the ring begins
 local LIFE = 2 * HOUR + MINUTE  -- set anew every hour, and so always longer than an hour
-local SMALLEST = 16
+local SMALLEST = 16  -- slots
 local key, minute_limit, hour_limit = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
 
 local time = redis.call('TIME')
@@ -27,17 +30,24 @@ local admitted_elsewhere, deadline = ARGV[4] and ARGV[3], tonumber(ARGV[4] or AR
 if deadline > 0 and clock > deadline then return {-1, clock, 0, 0, 0, 0} end
 
 local capacity, written, minute, hour, minute_first, hour_first, newest, refreshed = 0, 0, 0, 0, 0, 0, 0, 0
-local header = redis.call('GETRANGE', key, 0, HEADER - 1)
-if #header == HEADER then
-  capacity, written, minute, hour, minute_first, hour_first, newest, refreshed = struct.unpack(LAYOUT, header)
+local head = redis.call('GETRANGE', key, 0, RING - 1)
+if #head == RING then
+  capacity, written, minute, hour, minute_first, hour_first, newest, refreshed = struct.unpack(LAYOUT, head)
   -- A clock set back by more than the whole log was wrong before: its stamps say nothing.
   if newest - clock > HOUR then capacity, written, minute, hour, newest = 0, 0, 0, 0, 0 end
 end
 local now = math.max(clock, newest)  -- a clock that ran back stands still until it has caught up
 
+local kept = written - written % BLOCK  -- stamps in the ring; those from here on are in the block
+
 local function stamp(n)
-  local at = HEADER + n % capacity * 4
-  local low = struct.unpack('<I4', redis.call('GETRANGE', key, at, at + 3))
+  local low
+  if n >= kept then
+    low = struct.unpack('<I4', head, HEADER + 1 + (n - kept) * 4)
+  else
+    local at = RING + n % capacity * 4
+    low = struct.unpack('<I4', redis.call('GETRANGE', key, at, at + 3))
+  end
   return newest - (newest - low) % 4294967296
 end
 
@@ -96,31 +106,35 @@ else
   end
 end
 
+local block = string.sub(head, HEADER + 1, HEADER + (written - kept) * 4)
 if hour_used + count > capacity then
   -- Full of stamps that count: write the ring anew, in order from slot 0, with exactly the room of its next size.
-  local kept = ''
-  if hour_used > 0 then
-    local ring, from = redis.call('GETRANGE', key, HEADER, -1), hour % capacity * 4
-    kept = string.sub(string.sub(ring, from + 1) .. string.sub(ring, 1, from), 1, hour_used * 4)
+  local all = string.sub(block, math.max(0, hour - kept) * 4 + 1)
+  if kept > hour then
+    local ring, from = redis.call('GETRANGE', key, RING, -1), hour % capacity * 4
+    all = string.sub(string.sub(ring, from + 1) .. string.sub(ring, 1, from), 1, (kept - hour) * 4) .. all
   end
   capacity = math.max(hour_used + count, math.min(hour_limit, math.max(SMALLEST, capacity * 2)))
+  capacity = math.ceil(capacity / BLOCK) * BLOCK
   written, minute, hour, refreshed = hour_used, minute - hour, 0, math.floor(clock / 1000)
-  local room = string.rep('\0', HEADER)
-  redis.call('SET', key, room .. kept .. string.rep('\0', capacity * 4 - #kept), 'PX', LIFE)
+  kept = written - written % BLOCK
+  block = string.sub(all, kept * 4 + 1)
+  redis.call('SET', key, string.rep('\0', RING) .. all .. string.rep('\0', capacity * 4 - #all), 'PX', LIFE)
 end
 
-local slot = written % capacity
-local behind = math.min(count, capacity - slot) * 4  -- what fits before the ring begins again
-if count > 0 then redis.call('SETRANGE', key, HEADER + slot * 4, string.sub(fresh, 1, behind)) end
-if behind < count * 4 then redis.call('SETRANGE', key, HEADER, string.sub(fresh, behind + 1)) end
-written = written + count
+written, block = written + count, block .. fresh
+while #block >= BLOCK * 4 do
+  redis.call('SETRANGE', key, RING + kept % capacity * 4, string.sub(block, 1, BLOCK * 4))
+  kept, block = kept + BLOCK, string.sub(block, BLOCK * 4 + 1)
+end
 if math.abs(clock / 1000 - refreshed) >= 3600 then
   refreshed = math.floor(clock / 1000)
   redis.call('PEXPIRE', key, LIFE)
 end
 if capacity > 0 then
   redis.call('SETRANGE', key, 0, struct.pack(
-    LAYOUT, capacity, written, minute, hour, minute_first, hour_first, newest, refreshed))
+    LAYOUT, capacity, written, minute, hour, minute_first, hour_first, newest, refreshed) .. block)
+  head = string.rep(' ', HEADER) .. block  -- for `stamp` below
 end
 
 minute_used, hour_used = written - minute, written - hour

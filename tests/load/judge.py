@@ -92,5 +92,7 @@ def _unmatched(admitted: Iterable[Answer], stamps: Sequence[int], slack: int) ->
 def read_log(log: bytes) -> list[int]:
     """Give the stamps of the last hour of a packed log (``gateway/limit/ring.lua``), ascending."""
     capacity, written, _, first, _, _, newest, _ = struct.unpack_from("<4I3dI", log)
-    lows = struct.unpack_from(f"<{capacity}I", log, 44)
-    return [int(newest) - (int(newest) - lows[n % capacity]) % 2**32 for n in range(first, written)]
+    block, ring = struct.unpack_from("<8I", log, 44), struct.unpack_from(f"<{capacity}I", log, 76)
+    kept = written - written % 8
+    lows = [ring[n % capacity] if n < kept else block[n - kept] for n in range(first, written)]
+    return [int(newest) - (int(newest) - low) % 2**32 for low in lows]

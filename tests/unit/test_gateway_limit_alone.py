@@ -98,6 +98,13 @@ class TestLocalLog:
         assert told[-1].minute_wait_ms == MINUTE_MS - 12
         assert log.decide("q", USER, CLOCK + MINUTE_MS, 1).admitted
 
+    def test_a_clock_a_little_ahead_does_not_make_strangers_of_own_calls(self) -> None:
+        log = LocalLog(lambda: 0.0)
+        assert log.decide("q", USER, CLOCK + 40, 1).admitted
+        for n in range(30):
+            log.trail("q").note(Verdict(True, USER, CLOCK + n, 59 - n, 1, 999 - n, 1))
+        assert sum(log.decide("q", USER, CLOCK + 50, 1).admitted for _ in range(40)) == 29
+
     def test_what_was_free_is_shared_among_the_processes(self) -> None:
         log = LocalLog(lambda: 0.0)
         log.trail("q").note(Verdict(True, USER, CLOCK, 10, 1, 940, 1))

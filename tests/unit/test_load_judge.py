@@ -57,7 +57,8 @@ def test_errors_and_silence_are_counted_apart() -> None:
 
 
 def test_a_packed_log_is_read_as_it_is_written() -> None:
-    ring = [AT + 4, AT + 1, AT + 2, AT + 3]
-    log = struct.pack("<4I3dI", 4, 5, 1, 1, AT + 1, AT + 1, AT + 4, 0)
-    log += b"".join(struct.pack("<I", stamp % 2**32) for stamp in ring)
-    assert read_log(log) == [AT + 1, AT + 2, AT + 3, AT + 4]
+    ring = [AT + n for n in (16, 17, 18, 19, 20, 21, 22, 23, 8, 9, 10, 11, 12, 13, 14, 15)]
+    block = [AT + 24, AT + 25, 0, 0, 0, 0, 0, 0]
+    log = struct.pack("<4I3dI", 16, 26, 24, 11, AT + 24, AT + 11, AT + 25, 0)
+    log += b"".join(struct.pack("<I", stamp % 2**32) for stamp in [*block, *ring])
+    assert read_log(log) == [AT + n for n in range(11, 26)]

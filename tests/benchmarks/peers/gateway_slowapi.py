@@ -27,7 +27,15 @@ limiter = Limiter(
 )
 app = FastAPI()
 app.state.limiter = limiter
-app.add_exception_handler(RateLimitExceeded, _rate_limit_exceeded_handler)
+
+
+def refused(request: Request, error: Exception) -> Response:
+    """Answer with the library's own refusal."""
+    assert isinstance(error, RateLimitExceeded)
+    return _rate_limit_exceeded_handler(request, error)
+
+
+app.add_exception_handler(RateLimitExceeded, refused)
 
 
 @app.get(PATH)
