@@ -13,11 +13,11 @@ from aiohttp import ClientSession
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from broker import due
 from broker.producer import Producer
 from tests.integration.gateway.asking import PROBE, ask, enqueue, look
 from tests.integration.gateway.conftest import ALICE, Gateway
 from tests.workshop import Mailbox
+from workers.dispatch import Dispatcher
 
 pytestmark = pytest.mark.usefixtures("nothing_under_way")
 COUNT = "SELECT count(*) FROM jobs"
@@ -116,8 +116,8 @@ async def test_case_70_answers_are_kept_for_a_day(
     assert (await enqueue(alice, key=young)).headers["Idempotency-Replayed"] == "true"
     again = await enqueue(alice, key=old)
     assert (again.status, again.body["id"] != first.body["id"]) == (202, True)
-    async with gateway_engine.begin() as conn:
-        await due.forget_answers(conn, now=gateway.parts.now() + timedelta(minutes=2))
+    later = gateway.parts.now() + timedelta(minutes=2)
+    await Dispatcher(gateway_engine, Mailbox(), (), lambda: later).tick()
     assert await look(gateway_engine, "SELECT key FROM idempotency WHERE key IN (:a, :b)", a=old, b=young) == [(old,)]
 
 
