@@ -21,6 +21,7 @@ from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.auth.lives import LEEWAY_S, LIFE_S
+from gateway.auth.metrics import REVOCATIONS_READ
 from gateway.auth.seen import Revoked
 from gateway.auth.tables import revocations
 from gateway.principal import Role
@@ -129,6 +130,7 @@ class Follower:
             self._keys = newest
         self.revoked.forget(time())
         self.synced = began
+        REVOCATIONS_READ.set(time())
 
     async def try_to_look(self) -> None:
         """Look; where that cannot be done, say so and wait a moment."""

@@ -268,7 +268,6 @@ async def open_auth(database: AsyncEngine, redis: Any, settings: AuthSettings) -
             authenticator.use_keys(lambda kid: ring.verifier(kid, settings.now()))
 
         follower = Follower(database, redis, revoked, use_new_keys, settings.poll_s)
-        metrics.REVOCATIONS_AGE.set_function(lambda: follower.age_s)
         throttle = LoginThrottle(redis, settings.guesses)
         auth = Auth(database, redis, settings, passwords, throttle, follower, authenticator, KeyRing(()))
         async with database.begin() as conn:
