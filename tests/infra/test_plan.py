@@ -11,6 +11,8 @@ import pytest
 
 from tests.infra.conftest import Planned
 
+pytestmark = pytest.mark.timeout(300)  # the first waits for Terraform
+
 GIB = 1024**3
 EIGHT = {
     "backend-cpu": 80,

@@ -161,3 +161,15 @@ def test_the_queues_that_are_watched_are_those_that_there_are() -> None:
 
 def stack_text() -> str:
     return TEXTS[TREE / "modules/stack/main.tf"]
+
+
+def test_every_metric_that_alarms_and_scaling_read_is_in_the_table_of_metrics() -> None:
+    page = TOP / "docs" / "operations.md"
+    if not page.exists():
+        pytest.skip("docs/operations.md is not there")
+    read = set(re.findall(r"\bsluice_[a-z_]+\b", "".join(TEXTS.values())))
+    assert read == {
+        *("sluice_queue_ready", "sluice_queue_oldest_seconds", "sluice_queue_consumers"),
+        *("sluice_dead_letters", "sluice_jobs_undispatched", "sluice_log_dropped_total", "sluice_master"),
+    }
+    assert {name for name in read - {"sluice_master"} if name not in page.read_text()} == set()

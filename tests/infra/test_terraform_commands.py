@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.infra.conftest import Answers, skip
 from tests.infra.tooling import TREE, Missing, prepared
+
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_the_configuration_is_formatted(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ BEHAVIOUR = {
     "PYTHONPATH": str(TOP),
 }
 
-pytestmark = pytest.mark.timeout(480)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
