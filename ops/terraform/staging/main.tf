@@ -31,7 +31,7 @@ module "stack" {
     dispatcher = { cpu = 256, memory = 512, min = 1, max = 1 }
   }
 
-  # 25 messages in hand for each worker process of 64 slots leave within seconds.
+  # A worker takes a few messages a second: 25 wait some seconds for it.
   backlog_per_worker = 25
   queue_depth        = 1000
 
