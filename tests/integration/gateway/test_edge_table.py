@@ -58,13 +58,14 @@ async def test_case_11_a_user_gets_403_from_every_route_of_administrators(
 async def test_case_11_no_method_that_a_route_does_not_have_gets_past_it(
     gateway: Gateway, alice: ClientSession
 ) -> None:
-    shapes = [(route.method, re.sub(r"\{\w+\}", "[^/]+", route.path)) for _, _, route in table(gateway)]
-    for path in {path for _, path, _ in table(gateway)}:
-        known = {method for method, shape in shapes if re.fullmatch(shape, path)}
+    methods: dict[str, set[str]] = {}
+    for method, path, _ in table(gateway):
+        methods.setdefault(path, set()).add(method)
+    for path, known in methods.items():
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - known:
             async with alice.request(method, f"{gateway.url}{path}") as answer:
                 assert answer.status == 405, (method, path)
-                assert known <= set(answer.headers["Allow"].split(", "))
+                assert set(answer.headers["Allow"].split(", ")) - {"HEAD"} == known, path
 
 
 async def test_case_16_without_a_token_every_other_route_says_401_and_no_users_quota_is_used(
