@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from ledger.booking import Booking, OutOfOrder, Oversell, Oversold, Rules, book, todos
+from ledger.figures import statistics
 from ledger.lots import Method
 from ledger.moves import Act, PoolBy, PoolKey, moves, pools_of
-from ledger.numbers import money_text, quantity_text
+from ledger.numbers import divided, money, money_text, quantity_text
 from ledger.snapshots import UnknownForm, pool_snapshot, put_pool, restore, snapshot
 from ledger.trades import Kind, Trade
 
@@ -247,3 +248,20 @@ def test_a_fee_on_income_in_the_coin_of_its_price_is_a_disposal_of_that_coin() -
     paid = {"quote": "ETH", "rate": Decimal(2), "fee_qty": Decimal("0.5"), "fee_coin": "ETH"}
     _, (fee,) = book([row(1, "buy", "1", "2", base="ETH"), row(2, "income", "2", "10", **paid)], Rules())
     assert (fee.leg, fee.pool.coin, quantity_text(fee.qty), money_text(fee.proceeds)) == ("fee", "ETH", "0.5", "1")
+
+
+def test_division_rounds_half_to_even_on_both_sides_of_zero() -> None:
+    assert [divided(n, 2) for n in (-5, -3, -1, 1, 3, 5)] == [-2, -2, 0, 0, 2, 2]
+    assert [divided(n, 3) for n in (-2, -1, 1, 2, 4, 5)] == [-1, 0, 0, 1, 1, 2]
+
+
+def test_a_transfers_fee_in_cash_is_an_expense_and_a_sale_that_gained_nothing_is_a_loss() -> None:
+    rows = [
+        row(1, "buy", "1", "10"),
+        row(2, "transfer", "1", to_account="cold", fee_qty=Decimal("0.5"), fee_coin="USDT"),
+        row(3, "sell", "1", "10"),
+    ]
+    booking, disposals = book(rows, Rules())
+    assert sum(pool.expense for pool in booking.pools.values()) == money(Decimal("0.5"))
+    (sums,) = statistics(rows, disposals).values()
+    assert (sums.sales, sums.wins, sums.losses, sums.net) == (1, 0, 1, -money(Decimal("0.5")))
