@@ -33,7 +33,7 @@ from ops.worker import LEAVE_AFTER_DRAIN_S
 
 GROW_EVERY = 10  # calls for news between two new stories of the sandbox, so that there is something to see
 CLOCK_EVERY_S = 1.0
-LISTENS_WITHIN_S = 30.0
+LISTENS_WITHIN_S = 75.0
 
 
 @dataclass(frozen=True, slots=True)
