@@ -111,7 +111,8 @@ class Door:
             if trusted:
                 passage.address = proxies.address(request, peer)
             _check_protocol(request)
-            answer = self._cors.preflight(request) or await run(request, passage)
+            asked = self._cors.preflight(request) if request.method == "OPTIONS" else None
+            answer = asked or await run(request, passage)
         except asyncio.CancelledError:
             self._log(request, passage, CLIENT_WENT)
             raise
