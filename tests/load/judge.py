@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from gateway.limit.verdict import HOUR_MS, MINUTE_MS, Limits
 
+LATE_MS = 5000
+
 
 class Answer(NamedTuple):
     """One request of a quota: epoch milliseconds before it was sent and after it was answered; 0 is no answer."""
@@ -25,11 +27,12 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What was wrong in the answers of one quota, or of many: every figure but the first three should be 0."""
+    """What was wrong in the answers of one quota, or of many: every figure but the first four should be 0."""
 
     admitted: int = 0
     refused: int = 0
     others: int = 0
+    told_late: int = 0
     too_many: int = 0
     too_early: int = 0
     miscounted: int = 0
@@ -48,16 +51,20 @@ def judge(answers: Sequence[Answer], stamps: Sequence[int], limits: Limits, *, s
 
     Too many: a window holds more stamps than its limit.  Too early: refused although, as long as the decision could
     have been made, both windows had room.  Miscounted: an admission without a stamp of its own, or the reverse.
+    Told late is not wrong: Redis took longer than it may, the gateway decided alone and told it afterwards, and so the
+    stamp is later than the answer and counts for longer, never for less.
     """
     admitted = [one for one in answers if one.status not in (429, 0) and one.status < 500]
     refused = [one for one in answers if one.status == 429]
+    told_late, miscounted = _unmatched(admitted, stamps, slack_ms)
     return Judged(
         admitted=len(admitted),
+        told_late=told_late,
         refused=len(refused),
         others=len(answers) - len(admitted) - len(refused),
         too_many=_over(stamps, MINUTE_MS, limits.minute) + _over(stamps, HOUR_MS, limits.hour),
         too_early=sum(not _was_full(one, stamps, limits, slack_ms) for one in refused),
-        miscounted=_unmatched(admitted, stamps, slack_ms),
+        miscounted=miscounted,
     )
 
 
@@ -77,16 +84,22 @@ def _was_full(refused: Answer, stamps: Sequence[int], limits: Limits, slack: int
     )
 
 
-def _unmatched(admitted: Iterable[Answer], stamps: Sequence[int], slack: int) -> int:
-    """Give each admission, the one answered first first, the earliest free stamp of its time; count what is left."""
-    free, alone = list(stamps), 0
+def _unmatched(admitted: Iterable[Answer], stamps: Sequence[int], slack: int) -> tuple[int, int]:
+    """Give each admission, the one answered first first, a stamp of its time, else a later one; count late and none."""
+    free, without = list(stamps), []
     for one in sorted(admitted, key=lambda answer: answer.heard):
         at = bisect_left(free, one.sent - slack)
         if at < len(free) and free[at] <= one.heard + slack:
             del free[at]
         else:
-            alone += 1
-    return alone + len(free)
+            without.append(one)
+    late = 0
+    for one in without:
+        at = bisect_left(free, one.sent - slack)
+        if at < len(free) and free[at] <= one.heard + LATE_MS:
+            del free[at]
+            late += 1
+    return late, len(without) - late + len(free)
 
 
 def read_log(log: bytes) -> list[int]:

@@ -137,10 +137,10 @@ class TestOutage:
     def test_the_breaker_opens_after_five_failures_within_a_second(self) -> None:
         breaker = Breaker()
         assert [breaker.failed(at) for at in (0.0, 0.3, 0.6, 0.9, 1.2, 1.25)] == [False] * 5 + [True]
-        assert breaker.is_open
         assert not breaker.failed(1.26), "it opens once"
+        states = [breaker.is_open]
         breaker.close()
-        assert not breaker.is_open
+        assert [*states, breaker.is_open] == [True, False]
         assert not breaker.failed(1.27), "and begins to count anew"
 
     def test_what_is_owed_is_taken_by_quota_and_given_back_in_order(self) -> None:

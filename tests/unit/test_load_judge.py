@@ -49,7 +49,13 @@ def test_a_refusal_that_a_call_under_way_explains_is_right() -> None:
 def test_what_is_charged_twice_or_not_at_all_is_found() -> None:
     assert judge(answers((0, 200)), stamps(5, 6), LIMITS).miscounted == 1
     assert judge(answers((0, 200), (100, 200)), stamps(5), LIMITS).miscounted == 1
-    assert judge(answers((0, 200)), stamps(500), LIMITS).miscounted == 2
+    assert judge(answers((0, 200)), stamps(-500), LIMITS).miscounted == 2
+
+
+def test_what_redis_was_told_of_later_is_right_and_said() -> None:
+    judged = judge(answers((0, 200), (100, 200)), stamps(105, 600), LIMITS)
+    assert (judged.told_late, judged.right) == (1, True)
+    assert judge(answers((0, 200)), stamps(9000), LIMITS).miscounted == 2
 
 
 def test_errors_and_silence_are_counted_apart() -> None:
