@@ -25,6 +25,8 @@ from broker.envelope import Envelope, addressed
 
 log = structlog.get_logger(__name__)
 
+NAMESPACE = "dramatiq"  # Dramatiq's own default, under which it keeps everything in Redis
+SENDS_ONLY = "sends-only."  # how the name of a process begins that takes no messages from Redis
 DELIVERIES_MAX = 8
 DEAD_KEPT_MS = 7 * 24 * 3600 * 1000
 

@@ -22,7 +22,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from dramatiq import Message
 from dramatiq.common import dq_name, xq_name
 
-from broker.connect import GuardedRedisBroker, amqp_url, dead_queue_arguments, from_url, queue_arguments
+from broker.connect import SENDS_ONLY, GuardedRedisBroker, amqp_url, dead_queue_arguments, from_url, queue_arguments
 from broker.messages import Hint
 
 WINDOW = 500
@@ -85,6 +85,7 @@ async def open_producer(url: str, queues: Iterable[str], *, patience_s: float = 
     if urlsplit(url).scheme.startswith("redis"):
         broker = from_url(url, middleware=())
         assert isinstance(broker, GuardedRedisBroker)
+        broker.broker_id = SENDS_ONLY + broker.broker_id
         try:
             yield RedisProducer(broker)
         finally:

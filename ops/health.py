@@ -1,20 +1,22 @@
-"""Health over HTTP for every process, and what each depends on."""
+"""Health and metrics over HTTP for every process, and what each depends on."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
 import redis.asyncio
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker.messages import DEDUP
 from broker.producer import Producer
 from gateway.health import Probe, health_app
+from ops.metrics.exporter import add_metrics
 from ops.settings import Settings
 
 
@@ -31,12 +33,16 @@ async def serving(app: web.Application, host: str, port: int, *, grace_s: float 
 
 
 @asynccontextmanager
-async def health_served(settings: Settings, probes: Mapping[str, Probe]) -> AsyncIterator[None]:
-    """Answer health questions where the settings say so."""
+async def health_served(
+    settings: Settings, probes: Mapping[str, Probe], registries: Sequence[CollectorRegistry] = ()
+) -> AsyncIterator[None]:
+    """Answer health questions, and give the metrics of these registries, where the settings say so."""
     if settings.metrics_port is None:
         yield
         return
-    async with serving(health_app(probes), settings.metrics_host, settings.metrics_port):
+    app = health_app(probes)
+    add_metrics(app, registries)
+    async with serving(app, settings.metrics_host, settings.metrics_port):
         yield
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -34,7 +34,10 @@ _TROUBLE = (SQLAlchemyError, OSError, BrokerUnreachableError)
 
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
-    """What a dispatcher works with.  ``lost_after``: a published row that nobody took by then was lost on the way."""
+    """What a dispatcher works with.  ``lost_after``: a published row that nobody took by then was lost on the way.
+
+    ``while_leading`` gives a block that lasts as long as this one leads: for what only one of several should do.
+    """
 
     database: AsyncEngine
     producer: Producer
@@ -42,6 +45,7 @@ class Dispatcher:
     clock: Callable[[], datetime]
     lost_after: timedelta = timedelta(seconds=30)
     every_s: float = 0.5
+    while_leading: Callable[[], AbstractAsyncContextManager[object]] = nullcontext
 
     async def run(self, stop: asyncio.Event) -> None:
         """Lead when nobody else does, until told to stop; whatever is away is waited for."""
@@ -65,11 +69,12 @@ class Dispatcher:
 
     async def _lead(self, leads: AsyncConnection, stop: asyncio.Event) -> None:
         log.info("dispatcher_leads")
-        while not stop.is_set():
-            await self.tick()
-            await leads.execute(text("SELECT 1"))  # a lost connection has lost the lock with it
-            await leads.commit()
-            await _pause(stop, self.every_s)
+        async with self.while_leading():
+            while not stop.is_set():
+                await self.tick()
+                await leads.execute(text("SELECT 1"))  # a lost connection has lost the lock with it
+                await leads.commit()
+                await _pause(stop, self.every_s)
 
     async def _say_due(self) -> int:
         depths = {queue: await self.producer.depth(queue) for queue in self.queues}

@@ -24,7 +24,8 @@ class Meters:
 
     def __init__(self, process: Process, others: Sequence[Collector] = ()) -> None:
         """Make the meters of this process; ``others`` are served beside them."""
-        disable_created_metrics()  # when a counter was made is no figure of ours, and files do not tell it
+        # When a counter was made is no figure of ours, and files do not tell it.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         moved = [one for one in told_by(process) if not one.read]
         elsewhere = {family.name for one in (LOG_DROPPED, *others) for family in one.collect()}
         mine = [one for one in moved if _bare(one.name) not in elsewhere]

@@ -174,8 +174,8 @@ _WORKER = (
 )
 
 _DISPATCHER = (
-    Series("sluice_dispatcher_leads", "gauge", "1 while this dispatcher leads, else 0.", ("dispatcher",)),
-    _read("sluice_watch_up", "1 when this could be read just now, else 0: broker, rows, limits.", "of"),
+    _read("sluice_dispatcher_leads", "1 while this dispatcher leads, else 0."),
+    _read("sluice_watch_up", "1 when this could be read just now, else 0: broker, rows, streams, limits.", "of"),
     _read("sluice_queue_ready", "Messages that wait for a worker.", "queue"),
     _read("sluice_queue_unacked", "Messages in workers' hands (Redis alone tells).", "queue"),
     _read("sluice_queue_delayed", "Messages held back for later (Redis alone tells; ours never are).", "queue"),
