@@ -1,6 +1,6 @@
 """One URL, one broker for Dramatiq workers: ``amqp://`` is RabbitMQ, ``redis://`` is Redis.
 
-Both are Dramatiq's own, with three guards (`docs/architecture.md`): the queue is taken from the consumer and not from
+Both are Dramatiq's own, with three guards (`docs/ARCHITECTURE.md`): the queue is taken from the consumer and not from
 the body, nothing is held back in delay queues (waiting is a row's business), and RabbitMQ queues are quorum queues
 with a delivery limit, so that a message which kills its workers ends in the dead letters.
 """
