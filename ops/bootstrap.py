@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker import providers as provider_rows
-from broker.limiter import open_limiter
+from broker.limiter import ProviderLimiter, SpentSince, open_limiter
 from broker.messages import JOBS, queues
 from broker.producer import Producer, open_producer
+from broker.watching import open_watcher
 from ledger.engine import open_ledger
 from ops.health import broker_answers, database_answers, health_served, redis_answers
+from ops.metrics.meters import Meters
+from ops.metrics.sending import MeteredProducer
+from ops.metrics.watch import Sources, Watch
+from ops.metrics.worker import PipelineMeters
 from ops.settings import ProviderSettings, Settings, Url
 from workers.dispatch import Dispatcher
 from workers.http import Fetcher, token_variable
@@ -45,10 +51,12 @@ async def open_database(settings: Settings, *, name: str, pool_size: int = 5) ->
 
 
 @asynccontextmanager
-async def open_hints(settings: Settings, providers: Mapping[str, Provider]) -> AsyncIterator[Producer]:
-    """Open a producer for all queues."""
+async def open_hints(
+    settings: Settings, providers: Mapping[str, Provider], meters: Meters | None = None
+) -> AsyncIterator[Producer]:
+    """Open a producer for all queues; its sends are counted where there are meters."""
     async with open_producer(server(settings.broker_url), queues(sorted(providers))) as producer:
-        yield producer
+        yield producer if meters is None else MeteredProducer(producer, meters)
 
 
 async def reach_servers(settings: Settings) -> None:
@@ -67,16 +75,12 @@ async def reach_servers(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def open_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
+async def open_pipeline(settings: Settings, meters: Meters) -> AsyncIterator[Pipeline]:
     """Open what a worker process works with.  Providers without a key stand as disabled, with the reason."""
     providers = configured_providers(settings)
     name = f"{socket.gethostname()}:{os.getpid()}"
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(settings, name=f"sluice worker {name}", pool_size=8))
-
-        async def spent_since(provider: str, since: datetime) -> int:
-            async with database.begin() as conn:
-                return await provider_rows.spent_since(conn, provider, since)
 
         limits = {name: provider.limits for name, provider in providers.items()}
         keys = {name: given.key.reveal() for name, given in settings.providers.items() if given.key}
@@ -85,11 +89,14 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
         works = Works(
             name=name,
             database=database,
-            producer=await stack.enter_async_context(open_hints(settings, providers)),
-            limiter=await stack.enter_async_context(open_limiter(server(settings.redis_url), limits, spent_since)),
+            producer=await stack.enter_async_context(open_hints(settings, providers, meters)),
+            limiter=await stack.enter_async_context(
+                open_limiter(server(settings.redis_url), limits, spent_in(database))
+            ),
             fetcher=await stack.enter_async_context(fetcher),
             providers=providers,
             policy=Policy(timedelta(seconds=settings.worker.lease_s), attempts_max=settings.worker.max_attempts),
+            observer=PipelineMeters(meters),
         )
         await works.producer.depth(JOBS)  # connects and declares the queues, before anybody waits for it
         await stand_by_keys(database, fetcher, providers)
@@ -99,8 +106,18 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
             "broker": broker_answers(works.producer),
             "redis": redis_answers(works.limiter.redis),
         }
-        await stack.enter_async_context(health_served(settings, probes))
+        await stack.enter_async_context(health_served(settings, probes, [meters.registry]))
         yield Pipeline(works)
+
+
+def spent_in(database: AsyncEngine) -> SpentSince:
+    """Ask the rows what was spent, for a limiter that has lost its counts."""
+
+    async def spent_since(provider: str, since: datetime) -> int:
+        async with database.begin() as conn:
+            return await provider_rows.spent_since(conn, provider, since)
+
+    return spent_since
 
 
 async def stand_by_keys(database: AsyncEngine, fetcher: Fetcher, providers: Mapping[str, Provider]) -> None:
@@ -118,19 +135,39 @@ async def stand_by_keys(database: AsyncEngine, fetcher: Fetcher, providers: Mapp
 
 @asynccontextmanager
 async def open_dispatcher(settings: Settings) -> AsyncIterator[Dispatcher]:
-    """Open what a dispatcher works with."""
+    """Open what a dispatcher works with; while it leads, it watches queues, rows and limits for the metrics."""
     providers = configured_providers(settings)
-    async with (
-        open_database(settings, name="sluice dispatch", pool_size=3) as database,
-        open_hints(settings, providers) as producer,
-    ):
+    names = queues(sorted(providers))
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        database = await enter(open_database(settings, name="sluice dispatch", pool_size=6))
+        watch = await enter(_watching(settings, database, names, providers))
+        meters = Meters("dispatcher", [watch])
+        producer = await enter(open_hints(settings, providers, meters))
+        probes = {"database": database_answers(database), "broker": broker_answers(producer)}
+        await enter(health_served(settings, probes, [meters.registry]))
         yield Dispatcher(
             database=database,
             producer=producer,
-            queues=queues(sorted(providers)),
+            queues=names,
             clock=utc_now,
             lost_after=timedelta(seconds=settings.worker.lost_after_s),
+            while_leading=watch.leading,
         )
+
+
+@asynccontextmanager
+async def _watching(
+    settings: Settings, database: AsyncEngine, names: Sequence[str], providers: Mapping[str, Provider]
+) -> AsyncIterator[Watch]:
+    # A Redis that is away keeps no dispatcher from its work: nothing is asked of it before the first look.
+    redis = Redis.from_url(server(settings.redis_url), socket_timeout=1.0, socket_connect_timeout=1.0)
+    limits = {name: provider.limits for name, provider in providers.items()}
+    async with aclosing(redis), open_watcher(server(settings.broker_url), names) as watcher:
+        limiter = ProviderLimiter(redis, limits, spent_in(database))
+        watch = Watch(Sources(database, watcher, limiter, names, utc_now))
+        async with watch.running():
+            yield watch
 
 
 def _with_limits(provider: Provider, given: ProviderSettings | None) -> Provider:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 
 import redis.asyncio
 import structlog
@@ -16,7 +15,6 @@ from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from broker import providers as provider_rows
 from broker.limiter import open_limiter as open_provider_limiter
 from gateway.api import AREAS
 from gateway.app import PREFIX, make_app
@@ -24,12 +22,15 @@ from gateway.auth.audit import Origin, note
 from gateway.auth.service import open_auth
 from gateway.call import Parts
 from gateway.edge.accesslog import AccessLog
+from gateway.edge.door import Log
 from gateway.edge.server import serving
 from gateway.health import Probe
-from gateway.limit import Observer, Outage, Policy, open_limiter
+from gateway.limit import Outage, Policy, open_limiter
 from gateway.problems import Problem
-from ops.bootstrap import configured_providers, open_database, open_hints, server
+from ops.bootstrap import configured_providers, open_database, open_hints, server, spent_in
 from ops.health import broker_answers, database_answers, redis_answers
+from ops.metrics.gateway import LimitMeters, counted, drops_counted, gateway_meters
+from ops.metrics.meters import Meters
 from ops.settings import Settings
 from ops.signing import auth_settings
 from workers.plan import misfit
@@ -45,27 +46,27 @@ SYSTEM = Origin("system")
 
 @dataclass(frozen=True, slots=True)
 class OpenGateway:
-    """An application over open stores, and the log that hears of its answers."""
+    """An application over open stores, the log that hears of its answers, and what is counted of them."""
 
     app: web.Application
     parts: Parts
-    log: AccessLog
+    log: Log
     probes: Mapping[str, Probe]
+    meters: Meters
 
 
 @asynccontextmanager
 async def open_gateway(
     settings: Settings,
     *,
-    observer: Observer | None = None,
     write: Callable[[bytes], object] | None = None,
 ) -> AsyncIterator[OpenGateway]:
     """Open what a gateway works with, on this loop.
 
-    ``observer`` counts what the rate limit decides; ``write`` takes lines of the access log (default: stderr).  Raises
+    ``write`` takes lines of the access log (default: stderr).  Raises
     LedgerUnreachable, LimiterUnreachable and WeakSecret.
     """
-    providers = configured_providers(settings)
+    providers, meters = configured_providers(settings), gateway_meters()
     name = f"sluice gateway {socket.gethostname()}:{os.getpid()}"
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -73,18 +74,14 @@ async def open_gateway(
         client = redis.asyncio.from_url(server(settings.redis_url))
         stack.push_async_callback(client.aclose)
 
-        async def spent_since(provider: str, since: datetime) -> int:
-            async with database.begin() as conn:
-                return await provider_rows.spent_since(conn, provider, since)
-
         limits = {name: provider.limits for name, provider in providers.items()}
         auth = await enter(open_auth(database, client, auth_settings(settings)))
         parts = Parts(
             database=database,
-            producer=await enter(open_hints(settings, providers)),
+            producer=await enter(open_hints(settings, providers, meters)),
             redis=client,
             now=utc_now,
-            providers=await enter(open_provider_limiter(server(settings.redis_url), limits, spent_since)),
+            providers=await enter(open_provider_limiter(server(settings.redis_url), limits, spent_in(database))),
             cursor_key=auth.master.key("cursors"),
             misfit=misfit(providers),
             jobs_max=settings.gateway.jobs_max,
@@ -92,7 +89,9 @@ async def open_gateway(
         )
         policy = Policy(processes=settings.gateway.processes, strict=settings.gateway.strict_limits)
         limiter = await enter(
-            open_limiter(server(settings.redis_url), policy, observer=observer, report=outages_noted(database))
+            open_limiter(
+                server(settings.redis_url), policy, observer=LimitMeters(meters), report=outages_noted(database)
+            )
         )
         probes = {
             "database": database_answers(database),
@@ -100,19 +99,20 @@ async def open_gateway(
             "redis": redis_answers(client),
             "revocations": auth.healthy,
         }
-        lines = AccessLog(write or _to_stderr, share=settings.gateway.edge.log_share)
+        lines = AccessLog(drops_counted(write or _to_stderr), share=settings.gateway.edge.log_share)
         stack.callback(lines.flush)
+        heard = counted(lines, meters)
         app = make_app(
             parts,
             areas=AREAS,
             authenticator=auth.authenticator,
             limiter=limiter,
             probes=probes,
-            log=lines,
+            log=heard,
             keys=auth.key_set,
             settings=settings.gateway.edge,
         )
-        yield OpenGateway(app, parts, lines, probes)
+        yield OpenGateway(app, parts, heard, probes, meters)
 
 
 @asynccontextmanager

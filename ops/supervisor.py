@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
@@ -29,11 +30,25 @@ class Child:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+class Registrar(Protocol):
+    """Told of every process that begins and ends."""
+
+    def began(self, pid: int) -> None:
+        """It runs."""
+        ...
+
+    def ended(self, pid: int, *, asked: bool) -> None:
+        """It is gone; ``asked``: it was told to go."""
+        ...
+
+
 @asynccontextmanager
-async def kept_running(children: Sequence[Child], *, stop_s: float) -> AsyncIterator[None]:
+async def kept_running(
+    children: Sequence[Child], *, stop_s: float, registrar: Registrar | None = None
+) -> AsyncIterator[None]:
     """Run the children until the block ends, then ask them to stop and, after ``stop_s``, make them."""
     stopping = asyncio.Event()
-    keepers = [asyncio.create_task(_keep(child, stopping, stop_s)) for child in children]
+    keepers = [asyncio.create_task(_keep(child, stopping, stop_s, registrar)) for child in children]
     try:
         yield
     finally:
@@ -41,14 +56,18 @@ async def kept_running(children: Sequence[Child], *, stop_s: float) -> AsyncIter
         await asyncio.gather(*keepers)
 
 
-async def _keep(child: Child, stopping: asyncio.Event, stop_s: float) -> None:
+async def _keep(child: Child, stopping: asyncio.Event, stop_s: float, registrar: Registrar | None) -> None:
     pause_s = RESTART_S
     while not stopping.is_set():
         began = asyncio.get_running_loop().time()
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "ops.cli", *child.arguments, env=dict(child.environment)
         )
+        if registrar is not None:
+            registrar.began(process.pid)
         code = await _until_exit(process, stopping, stop_s)
+        if registrar is not None:
+            registrar.ended(process.pid, asked=stopping.is_set())
         if stopping.is_set():
             return
         lived_s = asyncio.get_running_loop().time() - began

@@ -30,6 +30,8 @@ from broker.connect import from_url
 from broker.messages import JOBS
 from ops.bootstrap import open_pipeline, reach_servers, server
 from ops.engine import LoopWorker
+from ops.metrics.meters import Meters
+from ops.metrics.worker import MessageMeters
 from ops.settings import Settings
 from workers.actors import register
 from workers.pipeline import Pipeline
@@ -49,8 +51,8 @@ IDLE_MS = 100  # how long an idle consumer may sleep: Dramatiq asks Redis again 
 class Services(Middleware):
     """Opens the process's pipeline on Dramatiq's event loop when the worker boots, and closes it at the end."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, meters: Meters) -> None:
+        self._settings, self._meters = settings, meters
         self._stack = AsyncExitStack()
         self._pipeline: Pipeline | None = None
 
@@ -63,7 +65,8 @@ class Services(Middleware):
         loop = get_event_loop_thread()
         assert loop is not None
         try:
-            self._pipeline = loop.run_coroutine(self._stack.enter_async_context(open_pipeline(self._settings)))
+            opening = self._stack.enter_async_context(open_pipeline(self._settings, self._meters))
+            self._pipeline = loop.run_coroutine(opening)
         except Exception as error:
             loop.loop.call_soon_threadsafe(loop.loop.stop)  # its thread would keep an idle process alive
             # Dramatiq goes on after any other error in a boot hook.
@@ -96,9 +99,11 @@ class KeepJobs(Middleware):
 
 def make_broker(settings: Settings, *more: Middleware) -> Broker:
     """Make a broker with every actor registered; nothing is connected until a worker boots."""
-    services = Services(settings)
+    meters = Meters("worker")
+    services = Services(settings, meters)
     # AsyncIO comes first: its loop must run before services open on it, and stop after they have closed.
-    broker = from_url(server(settings.broker_url), middleware=[AsyncIO(), services, KeepJobs(), *more])
+    middleware = [AsyncIO(), services, MessageMeters(meters), KeepJobs(), *more]
+    broker = from_url(server(settings.broker_url), middleware=middleware)
     register(broker, sorted(load_providers()), services.pipeline)
     return broker
 

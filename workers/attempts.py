@@ -83,6 +83,7 @@ async def gave_trouble(works: Works, attempt: Attempt, error: ProviderError) -> 
         await _move_job(conn, works, attempt, error, now)
 
     await transact(works.database, write)
+    works.observer.called(call)
     log.warning("call_failed", provider=name, outcome=call.outcome, status=call.status, error=str(error))
     await _tell_limiter(works, attempt, error, cost, now)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from ledger.bookkeeping import Shelf, post_and_book
 from ledger.entries import NewEntry, Quote
 from ledger.posting import Outcome
 from workers.database import transact
+from workers.observer import found_out
 from workers.rules import GIVEN_BY_USERS, Given, read_given
 from workers.together import Together
 from workers.works import Works
@@ -66,22 +67,26 @@ class Bookkeeper:
             cost=0,
         )
         try:
-            return await transact(self.works.database, lambda conn: pages.land_given(conn, job, new, now=now))
+            landed = await transact(self.works.database, lambda conn: pages.land_given(conn, job, new, now=now))
         except LostLeaseError:
             log.warning("lease_lost")
             return None
+        self.works.observer.page("landed")
+        return landed
 
     async def read(self, page: LandedPage) -> Rows:
         """Judge every row, leave out what the books know, and give the rest for post."""
         given = read_given(page, orjson.loads(page.body))
 
-        async def decide(conn: AsyncConnection) -> Rows:
+        async def decide(conn: AsyncConnection) -> tuple[Decision, Rows]:
             fresh, refused = await _unknown(conn, given)
             decided = _decision(page, given, refused)
             await pages.decide(conn, [decided], now=self.works.clock())
-            return Rows(page.id, fresh, given.quotes)
+            return decided, Rows(page.id, fresh, given.quotes)
 
-        return await transact(self.works.database, decide)
+        decided, rows = await transact(self.works.database, decide)
+        found_out(self.works.observer, page.provider, decided, len(rows))
+        return rows
 
     def read_again(self, page: LandedPage) -> Rows:
         """Give the rows of a page that was judged before; what the books know by now, post will tell."""
@@ -96,15 +101,26 @@ class Bookkeeper:
     async def _post(self, ready: Sequence[Rows]) -> list[None]:
         now = self.works.clock()
 
-        async def post(conn: AsyncConnection) -> None:
+        async def post(conn: AsyncConnection) -> list[tuple[Rows, Counts, datetime]]:
             waiting = await pages.lock_landed(conn, [rows.page for rows in ready])
             batch = [rows for rows in {rows.page: rows for rows in ready}.values() if rows.page in waiting]
             told = await _post_entries(conn, batch, self.shelf, now)
             told += await _post_quotes(conn, batch, now)
-            await pages.posted(conn, [_counts(rows.page, told) for rows in batch], now=now)
+            counts = [_counts(rows.page, told) for rows in batch]
+            await pages.posted(conn, counts, now=now)
+            return [(rows, one, waiting[rows.page]) for rows, one in zip(batch, counts, strict=True)]
 
-        await transact(self.works.database, post)
+        for rows, counted, since in await transact(self.works.database, post):
+            self._tell(rows, counted, now - since)
         return [None] * len(ready)
+
+    def _tell(self, rows: Rows, counted: Counts, waited: timedelta) -> None:
+        observer, refused = self.works.observer, len(counted.refused)
+        observer.page("posted")
+        observer.posted(max(0.0, waited.total_seconds()))
+        observer.rows(GIVEN_BY_USERS, "new", counted.new)
+        observer.rows(GIVEN_BY_USERS, "rejected", refused)
+        observer.rows(GIVEN_BY_USERS, "duplicate", len(rows) - counted.new - refused)
 
 
 _Told = list[tuple[UUID, int, Outcome]]

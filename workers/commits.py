@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,9 +20,10 @@ from broker.providers import Call, Standing
 from broker.verdicts import Granted, Wait
 from ledger import store
 from ledger.model import Item
-from ledger.store import Posting
+from ledger.store import Posted, Posting
 from workers.database import transact
 from workers.items import Dataset, Parsed
+from workers.observer import found_out
 from workers.plan import decision, with_story_keys
 from workers.together import Together
 from workers.works import Works
@@ -150,7 +152,10 @@ class Commits:
             await pages.decide(conn, [fresh.decision for fresh in decided], now=self.works.clock())
             return decided
 
-        return await transact(self.works.database, decide)
+        decided = await transact(self.works.database, decide)
+        for (page, _, _), fresh in zip(read, decided, strict=True):
+            found_out(self.works.observer, page.provider, fresh.decision, len(fresh.items))
+        return decided
 
     async def unseen(self, page: LandedPage, parsed: Parsed) -> list[Item]:
         """Give what the ledger does not know of a page that was decided before."""
@@ -161,15 +166,26 @@ class Commits:
     async def _post(self, ready: Sequence[tuple[UUID, Sequence[Item]]]) -> list[None]:
         now = self.works.clock()
 
-        async def post(conn: AsyncConnection) -> None:
+        async def post(conn: AsyncConnection) -> list[tuple[Posting, Posted]]:
             answered = await pages.lock_landed(conn, [page for page, _ in ready])
             postings = [Posting(page, answered[page], items) for page, items in dict(ready).items() if page in answered]
             posted = await store.post(conn, postings, now=now)
             counts = [Counts(p.page, c.new, c.amended, c.observed) for p, c in zip(postings, posted, strict=True)]
             await pages.posted(conn, counts, now=now)
+            return list(zip(postings, posted, strict=True))
 
-        await transact(self.works.database, post)
+        for posting, counted in await transact(self.works.database, post):
+            self._tell(posting, counted, now)
         return [None] * len(ready)
+
+    def _tell(self, posting: Posting, counted: Posted, now: datetime) -> None:
+        observer = self.works.observer
+        observer.page("posted")
+        observer.posted(max(0.0, (now - posting.seen_at).total_seconds()))
+        for item in posting.items[:1]:  # a page is of one provider
+            observer.rows(item.provider, "new", counted.new)
+            observer.rows(item.provider, "amended", counted.amended)
+            observer.rows(item.provider, "duplicate", counted.duplicate)
 
     async def _finish(self, done: Sequence[Claimed]) -> list[None]:
         await transact(self.works.database, lambda conn: jobs.finish(conn, done, now=self.works.clock()))

@@ -107,18 +107,19 @@ class Pipeline:
             return True
         until = standing.until or now + CLOSED_FOR
         reason = f"provider {standing.name} is {standing.state.replace('_', ' ')}: {standing.reason}"
-        await self._put_off(job, until, reason)
+        await self._put_off(job, until, reason, why=standing.state)
         return False
 
     async def _call(self, job: Claimed, provider: Provider, request: Request) -> None:
         try:
             verdict = await self.commits.acquire((provider.name, request.cost))
         except LimiterUnreachable as error:
-            await self._put_off(job, self.works.clock() + UNREACHABLE_FOR, f"limits cannot be checked: {error}")
+            until = self.works.clock() + UNREACHABLE_FOR
+            await self._put_off(job, until, f"limits cannot be checked: {error}", why="unchecked")
             return
         match verdict:
-            case Wait(until=until, reason=reason):
-                await self._put_off(job, until, reason)
+            case Wait(until=until, reason=reason, state=state):
+                await self._put_off(job, until, reason, why=state)
             case Granted(lease=lease, delay_s=delay_s):
                 released = False
                 try:
@@ -158,7 +159,10 @@ class Pipeline:
         call = Call(name, new.dataset, job.id, attempt.asked_at, answer.status, "landed", cost, answer.seconds)
 
         landing = Landing(job, new, call, usage.remaining)
-        if await self.commits.land(landing):
+        ours = await self.commits.land(landing)
+        self.works.observer.called(call)
+        self.works.observer.page("landed" if ours else "spare")
+        if ours:
             return new.id
         log.warning("lease_lost")
         return await self.commits.keep_spare(landing)
@@ -223,10 +227,12 @@ class Pipeline:
         await self._transact(
             lambda conn: pages.malformed(conn, page.id, reason=reason, until=until, attempts_max=attempts_max, now=now)
         )
+        self.works.observer.page("malformed")
         log.warning("page_malformed", reason=reason)
 
     async def _bury(self, page: LandedPage, reason: str) -> None:
         await self._transact(lambda conn: pages.bury(conn, page.id, reason=reason, now=self.works.clock()))
+        self.works.observer.page("dead")
         log.error("page_dead", reason=reason)
 
     # -- post ---------------------------------------------------------------------------------------------------------
@@ -273,8 +279,9 @@ class Pipeline:
     async def _fail(self, job: Claimed, reason: str) -> None:
         await self._transact(lambda conn: jobs.fail(conn, job, error=reason, now=self.works.clock()))
 
-    async def _put_off(self, job: Claimed, until: datetime, reason: str) -> None:
+    async def _put_off(self, job: Claimed, until: datetime, reason: str, *, why: str) -> None:
         await self._transact(lambda conn: jobs.put_off(conn, job, until=until, reason=reason, counted=False))
+        self.works.observer.put_off(job.queue.removeprefix("fetch."), why)
         log.info("job_waits", reason=reason, until=until.isoformat())
 
     async def _release(self, lease: Lease) -> None:

@@ -21,6 +21,7 @@ from broker.messages import Hint
 from broker.producer import BrokerUnreachableError, Producer
 from workers.http import Fetcher
 from workers.items import Provider
+from workers.observer import Observer, Silent
 
 log = structlog.get_logger(__name__)
 Clock = Callable[[], datetime]
@@ -56,6 +57,7 @@ class Works:
     fetcher: Fetcher
     providers: Mapping[str, Provider]
     policy: Policy = field(default_factory=Policy)
+    observer: Observer = field(default_factory=Silent)
     clock: Clock = utc_now
     rng: Random = field(default_factory=Random)
     held: dict[UUID, int] = field(default_factory=dict)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import click
@@ -13,7 +14,8 @@ import click
 from ledger import migrate as migrations
 from ops import log
 from ops.bootstrap import open_dispatcher, server
-from ops.health import broker_answers, database_answers, health_served
+from ops.health import health_served
+from ops.metrics.family import family
 from ops.servers import located
 from ops.settings import Settings, environment_with
 from ops.supervisor import Child, kept_running
@@ -31,34 +33,36 @@ def worker(processes: int | None, threads: int | None) -> None:
         settings = settings.with_threads(threads)
     if count == 1:
         sys.exit(run_worker(settings))
-    # The parent answers for its children: they cannot all listen on one port.
-    children_listen_nowhere = environment_with({"SLUICE_METRICS_PORT": ""})
     arguments = ["worker", "--processes", "1", "--threads", str(settings.worker.threads)]
-    children = [Child(f"worker {n}", arguments, children_listen_nowhere) for n in range(count)]
+    children = {f"worker {n}": arguments for n in range(count)}
+    asyncio.run(_run_children(settings, children, stop_s=settings.worker.drain_s + LEAVE_AFTER_DRAIN_S + 5))
 
-    async def run() -> None:
-        stop = stop_signal()
-        stop_s = settings.worker.drain_s + LEAVE_AFTER_DRAIN_S + 5
-        async with health_served(settings, {}), kept_running(children, stop_s=stop_s):
+
+async def _run_children(settings: Settings, children: Mapping[str, Sequence[str]], *, stop_s: float) -> None:
+    """Keep children running until told to stop; answer for their health, and tell the sum of what they count."""
+    stop = stop_signal()
+    with family(settings.var) as figures:
+        # They cannot all listen on one port.
+        environment = environment_with({"SLUICE_METRICS_PORT": "", **figures.environment})
+        named = [Child(name, arguments, environment) for name, arguments in children.items()]
+        async with (
+            health_served(settings, {}, figures.registries),
+            kept_running(named, stop_s=stop_s, registrar=figures),
+        ):
             await stop.wait()
-
-    asyncio.run(run())
 
 
 @click.command()
 def dispatch() -> None:
     """Publish what is due and say again what got lost; any number may run, one leads."""
     settings = started()
+    for library in ("aiormq", "aio_pika"):  # the dispatcher says itself that the broker is away, and says it once
+        logging.getLogger(library).setLevel(logging.CRITICAL)
 
     async def run() -> None:
         stop = stop_signal()
         async with open_dispatcher(settings) as dispatcher:
-            probes = {
-                "database": database_answers(dispatcher.database),
-                "broker": broker_answers(dispatcher.producer),
-            }
-            async with health_served(settings, probes):
-                await dispatcher.run(stop)
+            await dispatcher.run(stop)
 
     asyncio.run(run())
 
@@ -86,7 +90,7 @@ async def _serve(settings: Settings, *, share_port: bool) -> None:
     stop = stop_signal()
     async with (
         open_gateway(settings) as opened,
-        health_served(settings, opened.probes),
+        health_served(settings, opened.probes, [opened.meters.registry]),
         gateway_served(settings, opened, share_port=share_port) as port,
     ):
         click.echo(f"gateway: http://{settings.gateway.host}:{port}{PREFIX}", err=True)
@@ -94,14 +98,9 @@ async def _serve(settings: Settings, *, share_port: bool) -> None:
 
 
 async def _serve_many(settings: Settings) -> None:
-    # The parent answers for its children: they cannot all listen on one port for health.
-    stop, gateway = stop_signal(), settings.gateway
-    children_listen_nowhere = environment_with({"SLUICE_METRICS_PORT": ""})
-    arguments = ["serve", "--one-of", str(gateway.processes)]
-    children = [Child(f"gateway {n}", arguments, children_listen_nowhere) for n in range(gateway.processes)]
-    stop_s = gateway.notice_s + settings.worker.drain_s + LEAVE_AFTER_DRAIN_S
-    async with health_served(settings, {}), kept_running(children, stop_s=stop_s):
-        await stop.wait()
+    gateway = settings.gateway
+    children = {f"gateway {n}": ["serve", "--one-of", str(gateway.processes)] for n in range(gateway.processes)}
+    await _run_children(settings, children, stop_s=gateway.notice_s + settings.worker.drain_s + LEAVE_AFTER_DRAIN_S)
 
 
 def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
