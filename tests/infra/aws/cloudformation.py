@@ -154,6 +154,16 @@ class Broker(Given, CloudFormationModel):
         return broker
 
     @classmethod
+    def update_from_cloudformation_json(
+        cls, original_resource: Any, new_resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
+    ) -> Broker:
+        """The same broker, otherwise described: nothing that the template may change here makes another."""
+        assert isinstance(original_resource, Broker)
+        users = original_resource.properties["Users"]
+        original_resource.properties = {**cloudformation_json["Properties"], "Users": users}
+        return original_resource
+
+    @classmethod
     def delete_from_cloudformation_json(
         cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
     ) -> None:
