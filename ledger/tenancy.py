@@ -20,8 +20,12 @@ WRITER, AUDITOR = "sluice_app", "sluice_audit"
 
 @asynccontextmanager
 async def acting_for(conn: AsyncConnection, user: str) -> AsyncIterator[None]:
-    """Read and write one user's books inside the block, and nothing of another's; part of the caller's transaction."""
-    await conn.execute(_ACT, {"user": user})
+    """Read and write one user's books inside the block, and nothing of another's; part of the caller's transaction.
+
+    Raises RuntimeError inside another such block: the end of the inner one would end the outer one's protection too.
+    """
+    if (await conn.execute(_ENTER, {"user": user})).scalar_one():
+        raise RuntimeError("this transaction acts for a user already")
     await conn.execute(text(f"SET LOCAL ROLE {WRITER}"))
     yield
     # After an error the transaction is lost, and what was set for it with it.
@@ -58,4 +62,5 @@ async def driver_cursor(conn: AsyncConnection) -> AsyncIterator[AsyncCursor[Any]
         raise DBAPIError.instance(None, None, error, Error, connection_invalidated=driver.closed) from error
 
 
+_ENTER = text("SELECT current_setting('sluice.user_id', true), set_config('sluice.user_id', :user, true)")
 _ACT = text("SELECT set_config('sluice.user_id', :user, true)")

@@ -12,6 +12,8 @@ from broker.jobs import NewJob
 from broker.kinds import UnfitJobError, check, queue_of
 from broker.messages import JOBS, WorkOnJob
 from workers.database import transact
+from workers.items import Provider
+from workers.plan import misfit
 from workers.works import Works, say
 
 log = structlog.get_logger(__name__)
@@ -30,6 +32,7 @@ class Inbox:
         now = self.works.clock()
         try:
             new = accepted(kind, args, idempotency_key, priority)
+            _check_provider(self.works.providers, kind, args)
             receipts = await transact(self.works.database, lambda conn: jobs.enqueue(conn, [new], now=now))
         except (UnfitJobError, jobs.KeyReusedError) as error:
             await self.refuse({"kind": kind, "args": args}, str(error))
@@ -45,6 +48,12 @@ class Inbox:
             self.works.database, lambda conn: jobs.refuse(conn, queue=JOBS, error=reason, args=kept, now=now)
         )
         log.warning("message_refused", reason=reason)
+
+
+def _check_provider(providers: Mapping[str, Provider], kind: str, args: Mapping[str, Any]) -> None:
+    """Nobody looks at the queue of a provider that there is not, and RabbitMQ has none for it."""
+    if why := misfit(providers)(kind, args):
+        raise UnfitJobError(why)
 
 
 def accepted(kind: str, args: Mapping[str, Any], idempotency_key: str | None, priority: int) -> NewJob:

@@ -221,3 +221,11 @@ async def test_postings_of_one_user_at_once_are_booked_as_one_after_another(shop
         assert set((await desk.realised()).values()) == {Decimal(4)}
         (chain,) = await desk.read("SELECT count(*) AS n, max(n) AS last FROM batches")
         assert chain.n == chain.last
+
+
+async def test_acting_for_a_user_inside_another_such_block_is_an_error_and_no_open_door(shop: Workshop) -> None:
+    async with session(shop, "somebody") as conn:
+        with pytest.raises(RuntimeError, match="already"):
+            async with acting_for(conn, "somebody"):
+                pass
+        assert (await conn.execute(text("SELECT current_user"))).scalar_one() == "sluice_app"

@@ -64,6 +64,8 @@ async def test_a_key_used_for_something_else_becomes_a_failed_job_that_says_so(s
         ({"kind": "fe\x00tch"}, "no kind"),
         ({"args": []}, "args is a JSON object"),
         ({"args": {}}, "'provider' is a required property"),
+        ({"args": POSTS | {"provider": "nobody"}}, "nobody"),
+        ({"args": POSTS | {"dataset": "flows"}}, "no dataset 'flows'"),
         ({"args": POSTS | {"since": "soon"}}, "since"),
         ({"args": POSTS | {"params": {"currencies": "B\x00TC"}}}, "NUL"),
         ({"args": POSTS | {"params": {"B\x00": 1}}}, "NUL"),
