@@ -30,6 +30,7 @@ from broker.connect import from_url
 from broker.messages import JOBS
 from ops.bootstrap import open_pipeline, reach_servers, server
 from ops.engine import LoopWorker
+from ops.log import last_words
 from ops.metrics.meters import Meters
 from ops.metrics.worker import MessageMeters
 from ops.settings import Settings
@@ -144,6 +145,7 @@ def _calm_collector() -> None:
 def _leave_within(seconds: float) -> None:
     def leave() -> None:
         log.error("worker_left_work_behind", after_s=seconds)
+        last_words()
         os._exit(1)
 
     timer = threading.Timer(seconds, leave)
@@ -166,6 +168,7 @@ def _watch_loop(alarm: Callable[[], None] | None = None, stuck_s: float = STUCK_
             time.sleep(1.0)
             if time.monotonic() - turned[0] > stuck_s:
                 log.critical("loop_stuck", for_s=stuck_s)
+                last_words()
                 (alarm or (lambda: os._exit(EXIT_STUCK)))()
                 return
 

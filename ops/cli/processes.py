@@ -32,10 +32,12 @@ def worker(processes: int | None, threads: int | None) -> None:
     if threads is not None:
         settings = settings.with_threads(threads)
     if count == 1:
-        sys.exit(run_worker(settings))
+        with log.shipping(settings, "worker"):
+            sys.exit(run_worker(settings))
     arguments = ["worker", "--processes", "1", "--threads", str(settings.worker.threads)]
     children = {f"worker {n}": arguments for n in range(count)}
-    asyncio.run(_run_children(settings, children, stop_s=settings.worker.drain_s + LEAVE_AFTER_DRAIN_S + 5))
+    with log.shipping(settings, "workers"):
+        asyncio.run(_run_children(settings, children, stop_s=settings.worker.drain_s + LEAVE_AFTER_DRAIN_S + 5))
 
 
 async def _run_children(settings: Settings, children: Mapping[str, Sequence[str]], *, stop_s: float) -> None:
@@ -64,7 +66,8 @@ def dispatch() -> None:
         async with open_dispatcher(settings) as dispatcher:
             await dispatcher.run(stop)
 
-    asyncio.run(run())
+    with log.shipping(settings, "dispatcher"):
+        asyncio.run(run())
 
 
 @click.command()
@@ -79,8 +82,12 @@ def serve(processes: int | None, one_of: int | None) -> None:
     settings = started()
     count = one_of or processes or settings.gateway.processes
     settings = replace(settings, gateway=replace(settings.gateway, processes=count))
-    with asyncio.Runner(loop_factory=_fast_loop()) as runner:
-        runner.run(_serve(settings, share_port=one_of is not None) if one_of or count == 1 else _serve_many(settings))
+    alone = one_of is not None or count == 1
+    with (
+        log.shipping(settings, "gateway" if alone else "gateways"),
+        asyncio.Runner(loop_factory=_fast_loop()) as runner,
+    ):
+        runner.run(_serve(settings, share_port=one_of is not None) if alone else _serve_many(settings))
 
 
 async def _serve(settings: Settings, *, share_port: bool) -> None:
@@ -89,7 +96,7 @@ async def _serve(settings: Settings, *, share_port: bool) -> None:
 
     stop = stop_signal()
     async with (
-        open_gateway(settings) as opened,
+        open_gateway(settings, write=log.write_lines) as opened,
         health_served(settings, opened.probes, [opened.meters.registry]),
         gateway_served(settings, opened, share_port=share_port) as port,
     ):
