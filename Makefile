@@ -32,7 +32,7 @@ chaos: setup-dev ## Ten seeds of chaos (ARGS='--chaos-seed 7 --chaos-rounds 1' r
 	$(BIN)/python -m pytest tests/chaos -s --chaos-seed 1 --chaos-rounds 10 --chaos-extras 4 $(ARGS)
 
 test-infra: setup-dev ## Make, change and destroy a whole environment on a stand-in for AWS (needs terraform)
-	SLUICE_TERRAFORM_REQUIRED=1 $(BIN)/python -m pytest tests/infra tests/infra/whole_stack.py $(ARGS)
+	SLUICE_TERRAFORM_REQUIRED=1 $(BIN)/python -m pytest tests/infra -o 'python_files=test_*.py whole_stack.py' $(ARGS)
 
 check: lint types test ## What CI runs: format, lint, types, import rules, every test
 
