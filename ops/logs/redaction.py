@@ -17,7 +17,7 @@ STRUCTLOGS_OWN = frozenset({"_record", "_from_structlog"})  # taken off again be
 
 _NAMED_IN_TEXT = re.compile(
     r"""((?:token|password|passwd|secret|api[_-]?key|authorization|signing_key|private_key|cookie)["']?\s*[=:]\s*)"""
-    r"""(?:(?:bearer|basic|token)\s+)?("[^"]*"|'[^']*'|[^\s"'&,;})\]]+)""",
+    r"""(?:(?:bearer|basic|token)\s+)?(["'])?(?(2).*?\2|[^\s"'&,;})\]]+)""",
     re.IGNORECASE,
 )
 _IN_ADDRESS = re.compile(r"(\w://[^\s/@:]*:)[^\s/@]+(?=@)")
@@ -37,7 +37,7 @@ class Redaction:
             if secret in text:
                 text = text.replace(secret, REDACTED)
         if "=" in text or ":" in text:
-            text = _IN_ADDRESS.sub(rf"\1{REDACTED}", _NAMED_IN_TEXT.sub(rf"\1{REDACTED}", text))
+            text = _IN_ADDRESS.sub(rf"\1{REDACTED}", _NAMED_IN_TEXT.sub(rf"\1\2{REDACTED}\2", text))
         return text
 
     def lines(self, lines: bytes) -> bytes:
