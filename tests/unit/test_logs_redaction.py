@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -47,22 +48,22 @@ class ToSink(logging.Handler):
 
 
 @pytest.fixture
-def stderr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
-    """What was written there; logging is afterwards as it was before."""
+def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Logging is afterwards as it was before."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     monkeypatch.setattr(log, "_tee", log.Tee())
     for handler in handlers:  # or they would be closed
         root.removeHandler(handler)
-    yield lambda: capsys.readouterr().err
+    yield
     structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
 
 
-@pytest.fixture(params=["json", "console"])
-def kept(request: pytest.FixtureRequest, stderr: Callable[[], str]) -> Iterator[Kept]:
-    settings = Settings.from_env({**ENVIRONMENT, "SLUICE_LOG_FORMAT": request.param})
+@contextmanager
+def logging_to_a_sink(written_for: str = "json") -> Iterator[Kept]:
+    settings = Settings.from_env({**ENVIRONMENT, "SLUICE_LOG_FORMAT": written_for})
     log.configure(settings)
     kept = Kept()
     with log.attached(settings, ToSink(kept), kept):
@@ -74,36 +75,47 @@ def last(kept: Kept) -> dict[str, Any]:
     return parsed
 
 
-def test_known_secrets_are_cut_out_wherever_they_stand(kept: Kept, stderr: Callable[[], str]) -> None:
-    logger = structlog.get_logger("tests")
-    try:
-        int(KEY)
-    except ValueError as error:
-        logger.exception(f"failed with {KEY}", deep=[{"why": (error, f"x{PASSWORD}x", "p@ssw0rd")}], bare=error)
-        logging.getLogger("library").exception("%s of %s", KEY, PASSWORD)
-    log.write_lines(json.dumps({"event": "request", "path": f"/{KEY}"}).encode() + b"\n")
-    everything = stderr() + "".join(text for _, text in kept.lines)
-    assert len(kept.lines) == 3
-    assert everything.count(REDACTED) >= 12
-    for secret in (KEY, PASSWORD, "p@ssw0rd"):
-        assert secret not in everything
+@pytest.mark.usefixtures("as_before")
+@pytest.mark.parametrize("written_for", ["json", "console"])
+def test_known_secrets_are_cut_out_wherever_they_stand(written_for: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_to_a_sink(written_for) as kept:
+        logger = structlog.get_logger("tests")
+        try:
+            int(KEY)
+        except ValueError as error:
+            logger.exception(f"failed with {KEY}", deep=[{"why": (error, f"x{PASSWORD}x", "p@ssw0rd")}], bare=error)
+            logging.getLogger("library").exception("%s of %s", KEY, PASSWORD)
+        log.write_lines(json.dumps({"event": "request", "path": f"/{KEY}"}).encode() + b"\n")
+        everything = capsys.readouterr().err + "".join(text for _, text in kept.lines)
+        assert len(kept.lines) == 3
+        assert everything.count(REDACTED) >= 12
+        for secret in (KEY, PASSWORD, "p@ssw0rd"):
+            assert secret not in everything
 
 
-def test_fields_named_like_secrets_are_cut_out_at_any_depth_and_the_callers_dict_stays(kept: Kept) -> None:
-    headers = {"Authorization": "Bearer abc", "X-Api-Key": "def", "Accept": "json", "inner": [{"refresh_token": "g"}]}
-    before = copy.deepcopy(headers)
-    structlog.get_logger("tests").info("asked", headers=headers, password="hij", tokens=5)
-    told = last(kept)
-    assert told["headers"] == {
-        "Authorization": REDACTED,
-        "X-Api-Key": REDACTED,
-        "Accept": "json",
-        "inner": [{"refresh_token": REDACTED}],
-    }
-    assert (told["password"], told["tokens"]) == (REDACTED, 5)
-    logging.getLogger("library").warning(headers)
-    assert headers == before
-    assert "abc" not in kept.lines[-1][1]
+@pytest.mark.usefixtures("as_before")
+@pytest.mark.parametrize("written_for", ["json", "console"])
+def test_fields_named_like_secrets_are_cut_out_at_any_depth_and_the_callers_dict_stays(written_for: str) -> None:
+    with logging_to_a_sink(written_for) as kept:
+        headers = {
+            "Authorization": "Bearer abc",
+            "X-Api-Key": "def",
+            "Accept": "json",
+            "inner": [{"refresh_token": "g"}],
+        }
+        before = copy.deepcopy(headers)
+        structlog.get_logger("tests").info("asked", headers=headers, password="hij", tokens=5)
+        told = last(kept)
+        assert told["headers"] == {
+            "Authorization": REDACTED,
+            "X-Api-Key": REDACTED,
+            "Accept": "json",
+            "inner": [{"refresh_token": REDACTED}],
+        }
+        assert (told["password"], told["tokens"]) == (REDACTED, 5)
+        logging.getLogger("library").warning(headers)
+        assert headers == before
+        assert "abc" not in kept.lines[-1][1]
 
 
 @pytest.mark.parametrize(
@@ -127,20 +139,22 @@ def test_names_are_told_from_secrets() -> None:
     assert not any(map(named_like_a_secret, ("tokens", "path", "idempotency", "credential", 7)))
 
 
-def test_a_line_is_json_for_the_sink_whatever_people_see_and_has_its_level(kept: Kept) -> None:
-    structlog.get_logger("tests").error("broken", n=1)
-    log.write_lines(b'{"event":"request","level":"error"}\n{"event":"request","level":"info"}\n')
-    logging.getLogger("library").warning("odd")
-    assert [level for level, _ in kept.lines] == [40, 40, 20, 30]
-    assert [json.loads(text)["event"] for _, text in kept.lines] == ["broken", "request", "request", "odd"]
+@pytest.mark.usefixtures("as_before")
+@pytest.mark.parametrize("written_for", ["json", "console"])
+def test_a_line_is_json_for_the_sink_whatever_people_see_and_has_its_level(written_for: str) -> None:
+    with logging_to_a_sink(written_for) as kept:
+        structlog.get_logger("tests").error("broken", n=1)
+        log.write_lines(b'{"event":"request","level":"error"}\n{"event":"request","level":"info"}\n')
+        logging.getLogger("library").warning("odd")
+        assert [level for level, _ in kept.lines] == [40, 40, 20, 30]
+        assert [json.loads(text)["event"] for _, text in kept.lines] == ["broken", "request", "request", "odd"]
 
 
-def test_what_is_detached_hears_nothing(stderr: Callable[[], str]) -> None:
-    settings, kept = Settings.from_env(ENVIRONMENT), Kept()
-    log.configure(settings)
-    with log.attached(settings, ToSink(kept), kept):
+@pytest.mark.usefixtures("as_before")
+def test_what_is_detached_hears_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_to_a_sink() as kept:
         pass
     structlog.get_logger("tests").error("after")
     logging.getLogger("library").error("after")
     assert kept.lines == []
-    assert stderr().count("after") == 2
+    assert capsys.readouterr().err.count("after") == 2
