@@ -17,6 +17,7 @@ from moto.logs.models import logs_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
+_SESSION = boto3.session.Session(aws_access_key_id="nobody", aws_secret_access_key="nothing")
 REGION, ACCOUNT = "eu-west-1", "123456789012"
 Fault = Literal["throttle", "fail", "refuse", "hang"]
 
@@ -61,7 +62,7 @@ class CloudWatch:
 
     def client(self, *, read_s: float = 30.0) -> Any:
         """Make a client that tries once."""
-        return boto3.session.Session(aws_access_key_id="nobody", aws_secret_access_key="nothing").client(
+        return _SESSION.client(
             "logs",
             region_name=REGION,
             endpoint_url=self.url,
