@@ -27,10 +27,14 @@ class Alive(msgspec.Struct):
 
 
 class Readiness(msgspec.Struct):
-    """Whether work can be done, and the state of each dependency: ``ok`` or what is wrong with it."""
+    """Whether work can be done, and the state of each dependency: ``ok`` or what is wrong with it.
+
+    ``schema`` is the revision that the database is at, null where nobody asked it.
+    """
 
     status: Literal["ready", "not ready"]
     checks: dict[str, str]
+    schema: str | None = None
 
 
 def health_routes(probes: Mapping[str, Probe], leaving: Callable[[], bool] = lambda: False) -> Routes:
@@ -50,7 +54,7 @@ def health_routes(probes: Mapping[str, Probe], leaving: Callable[[], bool] = lam
         """
         found = await readiness(probes)
         if leaving():
-            found = Readiness("not ready", {**found.checks, "gateway": "stopping"})
+            found = Readiness("not ready", {**found.checks, "gateway": "stopping"}, found.schema)
         return Reply(found, status=200 if found.status == "ready" else 503)
 
     return routes
@@ -73,21 +77,22 @@ def health_app(probes: Mapping[str, Probe]) -> web.Application:
 
 
 async def readiness(probes: Mapping[str, Probe]) -> Readiness:
-    """Ask all probes at once."""
-    states = dict(zip(probes, await asyncio.gather(*map(_state, probes.values())), strict=True))
+    """Ask all probes at once; the one called ``schema`` gives the revision that it found."""
+    asked = dict(zip(probes, await asyncio.gather(*map(_state, probes.values())), strict=True))
+    states = {name: state for name, (state, _) in asked.items()}
     ready = all(state == "ok" for state in states.values())
-    return Readiness("ready" if ready else "not ready", states)
+    _, schema = asked.get("schema", ("", None))
+    return Readiness("ready" if ready else "not ready", states, schema if isinstance(schema, str) else None)
 
 
-async def _state(probe: Probe) -> str:
+async def _state(probe: Probe) -> tuple[str, object]:
     try:
         async with asyncio.timeout(PROBE_S):
-            await probe()
+            return "ok", await probe()
     except TimeoutError:
-        return f"no answer within {PROBE_S:g} s"
+        return f"no answer within {PROBE_S:g} s", None
     except Exception as error:  # noqa: BLE001  whatever it is, the dependency cannot be used; its text may hold secrets
-        return type(error).__name__
-    return "ok"
+        return type(error).__name__, None
 
 
 def _written(value: msgspec.Struct, status: int = 200) -> web.Response:

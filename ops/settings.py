@@ -70,6 +70,7 @@ class Settings:
     log_level: LogLevel = "info"
     log_format: LogFormat = "json"
     cloudwatch_group: str | None = None
+    smoke_password: Secret | None = None  # of the user that `sluice smoke` logs in as
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = None  # where a process answers /healthz and /readyz; None: nowhere
 
@@ -95,6 +96,7 @@ class Settings:
             metrics_host=read.text("SLUICE_METRICS_HOST") or "127.0.0.1",
             metrics_port=read.port("SLUICE_METRICS_PORT"),
             cloudwatch_group=read.text("SLUICE_CLOUDWATCH_GROUP"),
+            smoke_password=read.secret("SLUICE_SMOKE_PASSWORD"),
         )
         _check_urls(settings)
         return settings
@@ -109,7 +111,8 @@ class Settings:
         passwords = (urlsplit(url.reveal()).password for url in urls if url)
         keys = (given.key.reveal() for given in self.providers.values() if given.key)
         signing = (self.gateway.signing_key.reveal(),) if self.gateway.signing_key else ()
-        return (*filter(None, passwords), *keys, *signing)
+        smoke = (self.smoke_password.reveal(),) if self.smoke_password else ()
+        return (*filter(None, passwords), *keys, *signing, *smoke)
 
     def with_servers(self, urls: Mapping[str, str]) -> Settings:
         """The same with other servers: what ``ops.embedded`` hands over, under the names of the variables."""

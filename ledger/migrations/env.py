@@ -23,8 +23,20 @@ def own_connection() -> None:
         run(connection)
 
 
+def write_down() -> None:
+    """Give the statements to whoever asked for them, and touch no database."""
+    context.configure(
+        dialect_name="postgresql", dialect_opts={"paramstyle": "named"}, literal_binds=True,
+        transaction_per_migration=True,
+    )  # fmt: skip
+    with context.begin_transaction():
+        context.run_migrations()
+
+
 given: Connection | None = context.config.attributes.get("connection")
-if given is None:
+if context.is_offline_mode():
+    write_down()
+elif given is None:
     own_connection()
 else:
     run(given)

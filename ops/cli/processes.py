@@ -1,4 +1,4 @@
-"""Commands that run one process until told to stop (worker, dispatch, serve), and migrate."""
+"""Commands that run one process until told to stop: worker, dispatch, serve."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from dataclasses import replace
 
 import click
 
-from ledger import migrate as migrations
 from ops import log
-from ops.bootstrap import open_dispatcher, server
+from ops.bootstrap import open_dispatcher
 from ops.health import health_served
 from ops.metrics.family import family
 from ops.servers import located
@@ -119,15 +118,6 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-@click.command()
-def migrate() -> None:
-    """Bring the database to the newest schema."""
-    url = server(started().database_url)
-    before = migrations.current(url)
-    migrations.upgrade(url)
-    click.echo(f"database schema: {before or 'empty'} -> {migrations.head()}")
-
-
 def started() -> Settings:
     """Read the environment, find the servers, set up logging."""
     settings = located(Settings.from_env())
@@ -143,4 +133,4 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
-COMMANDS = (worker, dispatch, serve, migrate)
+COMMANDS = (worker, dispatch, serve)

@@ -1,0 +1,226 @@
+"""``sluice backup`` and ``sluice restore``: everything out at one moment, and back, proved."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import psycopg
+from sqlalchemy import make_url
+
+from broker import due
+from broker.messages import DedupPage, Hint, WorkOnJob
+from broker.producer import BrokerUnreachableError
+from gateway.auth import users
+from gateway.auth.audit import Origin
+from ledger import proof
+from ledger.engine import open_ledger, unreachable
+from ledger.proof import Finding
+from ops.backups.making import back_up
+from ops.backups.manifest import Manifest, checked
+from ops.backups.programs import BackupTrouble
+from ops.backups.restoring import differences, load, redispatch, scratch
+from ops.bootstrap import configured_providers, open_hints, server
+from ops.cli.opening import CannotDo
+from ops.cli.options import as_json
+from ops.cli.output import plain, show_json, show_pairs, utc_now, when
+from ops.cli.processes import started
+from ops.migrating import plain as driver_url
+from ops.settings import Settings
+
+AGAIN_AT_ONCE = 2000  # the dispatcher says the rest
+LOST_AFTER = timedelta(seconds=30)
+FOLDER = click.argument("folder", type=click.Path(path_type=Path))
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a restore came to; ``wrong`` is empty where every row is there and the books prove themselves."""
+
+    taken_at: datetime
+    rpo_s: float
+    rto_s: float
+    drill: bool
+    rows: int
+    entries: int
+    chains: int
+    jobs_due_again: int
+    pages_due_again: int
+    published: int
+    wrong: list[str]
+    warning: str | None = None
+
+
+@click.command()
+@FOLDER
+@as_json
+def backup(*, folder: Path, as_json: bool) -> None:
+    """Back the database up into FOLDER, which is made; everything as it stands at one moment, while it is in use.
+
+    Two dumps in PostgreSQL's custom format, and manifest.json with checksums, row counts and the ends of the books'
+    chains.  Messages are not in it: they are hints, and said again.  Nor is SLUICE_SIGNING_KEY: keep it elsewhere.
+
+    \b
+    Example: sluice backup var/backups/monday
+    """
+    url = driver_url(server(started().database_url))
+    began = time.monotonic()
+    with _in_one_line(url):
+        manifest = back_up(url, folder)
+    told = {"folder": folder, "seconds": round(time.monotonic() - began, 3), **_held(manifest)}
+    if as_json:
+        show_json(told)
+    else:
+        show_pairs([(name.replace("_", " "), _text(value)) for name, value in told.items()])
+
+
+@click.command()
+@FOLDER
+@click.option("--force", is_flag=True, help="Drop everything in the database first.")
+@click.option("--drill", is_flag=True, help="Restore into a database made for it, prove it, drop it.")
+@as_json
+def restore(*, folder: Path, force: bool, drill: bool, as_json: bool) -> None:
+    """Restore the backup in FOLDER; exit 1 where the result is not what was backed up.
+
+    Checksums first; then all rows, compared with the manifest; then the books prove themselves, as `sluice verify` does.
+    What was under way is published again, and posts nothing twice; all sessions end.  What was recorded after the
+    backup is lost (RPO); how long all of it took is told (RTO).  Stop workers, dispatcher and gateways first; for
+    --drill they may run.
+
+    \b
+    Examples:
+      sluice restore var/backups/monday --drill
+      sluice restore var/backups/monday --force
+    """
+    if force and drill:
+        raise click.UsageError("--drill touches nothing that --force could drop")
+    settings = started()
+    account = _restored(settings, folder, force=force, drill=drill)
+    if as_json:
+        show_json(account)
+    else:
+        _tell(account)
+    if account.wrong:
+        raise SystemExit(1)
+
+
+def _restored(settings: Settings, folder: Path, *, force: bool, drill: bool) -> Account:
+    url, began, begun_at = driver_url(server(settings.database_url)), time.monotonic(), utc_now()
+    with _in_one_line(url), ExitStack() as stack:
+        manifest = checked(folder)
+        target = stack.enter_context(scratch(url)) if drill else url
+        load(target, folder, manifest, force=force)
+        wrong = differences(target, manifest)
+        findings = asyncio.run(_verified(target))
+        wrong += [f"books of {one.user}, {one.check}: {one.diverges}" for one in findings if one.diverges]
+        jobs, pages = redispatch(target)
+        published, warning = (0, None) if drill else asyncio.run(_begun_again(settings))
+        return Account(
+            taken_at=manifest.taken_at,
+            rpo_s=round((begun_at - manifest.taken_at).total_seconds(), 3),
+            rto_s=round(time.monotonic() - began, 3),
+            drill=drill,
+            rows=sum(one.rows for one in manifest.contents.tables.values()),
+            entries=_entries(manifest),
+            chains=len(manifest.contents.chains),
+            jobs_due_again=jobs,
+            pages_due_again=pages,
+            published=published,
+            wrong=wrong,
+            warning=warning,
+        )
+
+
+async def _verified(url: str) -> list[Finding]:
+    found: list[Finding] = []
+    async with open_ledger(url, application_name="sluice restore", pool_size=1) as database, database.begin() as conn:
+        for one in await proof.users(conn):
+            found += await proof.verify(conn, one)
+    return found
+
+
+async def _begun_again(settings: Settings) -> tuple[int, str | None]:
+    """End sessions that may have been ended since the backup; publish what is due, as the dispatcher would."""
+    now, url = utc_now(), server(settings.database_url)
+    async with open_ledger(url, application_name="sluice restore", pool_size=1) as database:
+        async with database.begin() as conn:
+            for one in await users.listed(conn):
+                await users.logout_everywhere(conn, Origin("restore"), one.id, now=now)
+        async with database.begin() as conn:
+            wanted = await due.jobs(conn, empty=(), now=now, lost_after=LOST_AFTER, limit=AGAIN_AT_ONCE)
+            pages = await due.pages(conn, dedup_empty=False, now=now, lost_after=LOST_AFTER, limit=AGAIN_AT_ONCE)
+        hints: list[Hint] = [*(WorkOnJob(queue) for _, queue in wanted), *(DedupPage(page) for page in pages)]
+        try:
+            async with open_hints(settings, configured_providers(settings)) as producer:
+                await producer.send(hints)
+        except BrokerUnreachableError as error:
+            async with database.begin() as conn:
+                await due.unsay(conn, [*(job for job, _ in wanted), *pages])
+            return 0, f"{error}; nothing is lost: the dispatcher says it when the broker is back"
+    return len(hints), None
+
+
+def _held(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "taken_at": manifest.taken_at,
+        "schema": manifest.contents.revision,
+        "rows": sum(one.rows for one in manifest.contents.tables.values()),
+        "entries": _entries(manifest),
+        "chains": len(manifest.contents.chains),
+        "bytes": sum(one.bytes for one in manifest.files.values()),
+    }
+
+
+def _entries(manifest: Manifest) -> int:
+    entries = manifest.contents.tables.get("entries")
+    return entries.rows if entries else 0
+
+
+def _text(value: object) -> str:
+    return when(value) if isinstance(value, datetime) else str(value)
+
+
+def _tell(account: Account) -> None:
+    show_pairs(
+        [
+            ("backup of", when(account.taken_at)),
+            ("RPO", f"{account.rpo_s:.1f} s: what was recorded since is not in it"),
+            ("RTO", f"{account.rto_s:.1f} s: checked, loaded, compared, proved, due again"),
+            ("rows", str(account.rows)),
+            ("entries", f"{account.entries} in the books of {account.chains}"),
+            (
+                "due again",
+                f"{account.jobs_due_again} jobs, {account.pages_due_again} pages; {account.published} published",
+            ),
+            (
+                "into",
+                "a database of its own, dropped again" if account.drill else "the ledger; all sessions have ended",
+            ),
+            ("verified", "; ".join(plain(one, 200) for one in account.wrong) or "every row is there, the books agree"),
+        ]
+    )
+    if account.warning:
+        click.echo(f"sluice: {account.warning}", err=True)
+    if not account.drill:
+        click.echo("API keys that were revoked since the backup are valid again: revoke them anew", err=True)
+
+
+@contextmanager
+def _in_one_line(url: str) -> Iterator[None]:
+    """Say in one line what a database or a backup has against it."""
+    try:
+        yield
+    except BackupTrouble as error:
+        raise CannotDo(str(error)) from None
+    except psycopg.OperationalError as error:
+        raise unreachable(make_url(url), error) from None
+
+
+COMMANDS = (backup, restore)
