@@ -31,6 +31,7 @@ from ops.bootstrap import configured_providers, open_database, open_hints, serve
 from ops.health import broker_answers, database_answers, redis_answers
 from ops.metrics.gateway import LimitMeters, counted, drops_counted, gateway_meters
 from ops.metrics.meters import Meters
+from ops.schema_probe import schema_fits
 from ops.settings import Settings
 from ops.signing import auth_settings
 from workers.plan import misfit
@@ -98,6 +99,7 @@ async def open_gateway(
             "broker": broker_answers(parts.producer),
             "redis": redis_answers(client),
             "revocations": auth.healthy,
+            "schema": schema_fits(database),
         }
         lines = AccessLog(drops_counted(write or _to_stderr), share=settings.gateway.edge.log_share)
         stack.callback(lines.flush)
