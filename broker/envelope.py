@@ -48,13 +48,15 @@ def addressed(message: Message[Any], queue: str, actors: Mapping[str, object]) -
     No option of a stranger's stays: an ``eta`` in the far future would keep the message, and its place among those
     that a worker may hold, until then.
     """
+    if message.queue_name == queue == message.actor_name and queue in actors and not message.options:
+        return message
     # By this one Redis acknowledges.
     options = {name: value for name, value in message.options.items() if name == "redis_message_id"}
     safe = replace(message, queue_name=queue, options=options)
     if message.actor_name not in actors:
-        return _turned_away(safe, f"there is no actor named {message.actor_name!r}")
+        return turned_away(safe, f"there is no actor named {message.actor_name!r}")
     if message.actor_name not in (queue, UNREADABLE):
-        return _turned_away(safe, f"actor {message.actor_name!r} does not serve queue {queue!r}")
+        return turned_away(safe, f"actor {message.actor_name!r} does not serve queue {queue!r}")
     return safe
 
 
@@ -64,7 +66,8 @@ def unreadable(body: bytes, reason: str) -> dict[str, Any]:
     return _addressed(JOBS, UNREADABLE, {"body": kept, "reason": reason})
 
 
-def _turned_away(message: Message[Any], reason: str) -> Message[Any]:
+def turned_away(message: Message[Any], reason: str) -> Message[Any]:
+    """Address a message to ``unreadable``, with the reason, on the queue that it came from."""
     kwargs = unreadable(message.encode(), reason)["kwargs"]
     return replace(message, actor_name=UNREADABLE, args=(), kwargs=kwargs)
 

@@ -15,6 +15,11 @@ SCOPES: Mapping[Role, frozenset[str]] = {"user": USER_SCOPES, "admin": ADMIN_SCO
 """What each role may be given at most."""
 
 
+def quota_of(user: str) -> str:
+    """Name the rate limit of a user."""
+    return f"user:{user}"
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """A verified asker.
@@ -31,8 +36,8 @@ class Principal:
 
     @property
     def quota(self) -> str:
-        """Whose rate limit is charged: a person's tokens share one, every API key has its own."""
-        return f"user:{self.user}" if self.session else f"key:{self.credential}"
+        """Whose rate limit is charged: the user's, whatever they ask with; more keys are not more requests."""
+        return quota_of(self.user)
 
     @property
     def is_admin(self) -> bool:

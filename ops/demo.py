@@ -56,11 +56,15 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What a run works with: a gateway and who may ask it, the database behind it, and a sandbox."""
+    """What a run works with: a gateway and who may ask it, the database behind it, and a sandbox.
+
+    ``hasty`` is somebody who asks too fast on purpose; the others notice nothing of it.
+    """
 
     gateway: str
     user: Account
     operator: Account
+    hasty: Account
     database: AsyncEngine
     sandbox: str
     http: aiohttp.ClientSession
@@ -98,13 +102,12 @@ async def open_demo(
         gateway = await enter(open_gateway(settings, write=lambda _: None))
         anywhere = replace(settings, gateway=replace(settings.gateway, host="127.0.0.1", port=0, notice_s=0.0))
         port = await enter(gateway_served(anywhere, gateway))
-        database, auth = gateway.parts.database, gateway.parts.auth
-        assert auth is not None, "a gateway is opened with authentication"
         yield Demo(
             gateway=f"http://127.0.0.1:{port}{PREFIX}",
-            user=await demo_client.account(database, auth, "demo", "user"),
-            operator=await demo_client.account(database, auth, "demo-operator", "admin"),
-            database=database,
+            user=await demo_client.account(gateway, "demo", "user"),
+            operator=await demo_client.account(gateway, "demo-operator", "admin"),
+            hasty=await demo_client.account(gateway, "demo-hasty", "user"),
+            database=gateway.parts.database,
             sandbox=sandbox.url,
             http=await enter(aiohttp.ClientSession()),
         )
@@ -113,9 +116,10 @@ async def open_demo(
 async def run(demo: Demo, show: Callable[[Progress], None]) -> dict[str, Any]:
     """Ask for everything the sandbox has, wait until it is in the ledger, and give the account of it."""
     began = time.monotonic()
-    session, operator = Client(demo.http, demo.gateway), Client(demo.http, demo.gateway)
+    session, operator, hasty = (Client(demo.http, demo.gateway) for _ in range(3))
     await session.log_in(demo.user)
     await operator.log_in(demo.operator)
+    await hasty.log_in(demo.hasty)
     async with demo_client.with_key(session) as client:
         asked = await demo_client.asked_for(client, await _wanted(demo))
         books = await demo_books.push(client, operator)
@@ -123,9 +127,9 @@ async def run(demo: Demo, show: Callable[[Progress], None]) -> dict[str, Any]:
         told = await demo_books.ended(client, books)
         account = await _account(demo, asked) | await demo_books.account(demo.database, demo.user.id) | told
         account["read"] = await _read(client)
-        account["limit"] = await client.until_limited("items?limit=1")
+        account["limit"] = await hasty.until_limited("items?limit=1")
     account["trouble"] += account.pop("books_trouble")
-    account["requests"] = session.requests + operator.requests + client.requests
+    account["requests"] = session.requests + operator.requests + client.requests + hasty.requests
     return account | {"seconds": round(time.monotonic() - began, 2)}
 
 

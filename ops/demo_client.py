@@ -1,6 +1,6 @@
 """The demo's client: it does over HTTP what any client would, with a token, an API key and the rate limit of everybody.
 
-It logs in, makes an API key for this run (every key has a quota of its own), asks with it, and revokes it at the end.
+It logs in, makes an API key for this run, asks with it, and revokes it at the end.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from secrets import token_urlsafe
 from typing import Any
 from uuid import uuid4
 
 import aiohttp
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.auth import users
 from gateway.auth.audit import Origin
-from gateway.auth.service import Auth
-from gateway.principal import Role
+from gateway.principal import Role, quota_of
+from ops.gateway import OpenGateway
 
 OPERATOR = Origin("demo")
 BATCH = 100
-KEY_LASTS = timedelta(hours=1)
+KEY_LASTS_DAYS = 1
 KEY_SCOPES = ("jobs:read", "jobs:write", "items:read", "ledger:read", "ledger:write")
 WAIT_MAX_S = 61.0
 """The longest that a full minute's window can ask a client to wait."""
@@ -44,13 +44,15 @@ class Account:
     password: str
 
 
-async def account(database: AsyncEngine, auth: Auth, name: str, role: Role) -> Account:
-    """Give a user a new password; add the user where there is none."""
-    password, now = token_urlsafe(24), datetime.now(UTC)
+async def account(gateway: OpenGateway, name: str, role: Role) -> Account:
+    """Give a user a new password and a whole rate limit, whatever a run just before has used; add who is not there."""
+    auth, password, now = gateway.parts.auth, token_urlsafe(24), datetime.now(UTC)
+    assert auth is not None, "a gateway is opened with authentication"
     kept = await auth.hash_new(password, name)
-    async with database.begin() as conn:
+    async with gateway.parts.database.begin() as conn:
         found = await users.by_name(conn, name) or await _added(conn, name, role, now)
         await users.set_password(conn, OPERATOR, found.id, kept, now=now)
+    await gateway.limiter.reset(quota_of(str(found.id)))
     return Account(str(found.id), name, password)
 
 
@@ -127,8 +129,8 @@ class Client:
 @asynccontextmanager
 async def with_key(session: Client) -> AsyncIterator[Client]:
     """Give a client with an API key of its own, which ends with the block."""
-    until = (datetime.now(UTC) + KEY_LASTS).isoformat()
-    made = await session.post("auth/api-keys", {"name": "demo run", "scopes": KEY_SCOPES, "expires_at": until})
+    asked = {"name": "demo run", "scopes": KEY_SCOPES, "expires_in_days": KEY_LASTS_DAYS}
+    made = await session.post("auth/api-keys", asked)
     try:
         yield Client(session.http, session.base, made["api_key"])
     finally:

@@ -20,6 +20,7 @@ from workers.http import token_variable
 from workers.items import Budget, Provider, Rate
 from workers.providers import load_providers
 
+Engine = Literal["asyncio", "loop", "stock"]
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -48,6 +49,7 @@ class WorkerSettings:
     valid without a sign of life, ``lost_after_s`` when a worker that gives none is taken for dead.
     """
 
+    engine: Engine = "loop"
     threads: int = 64
     processes: int = 1
     drain_s: float = 30.0
@@ -154,6 +156,7 @@ def _provider(read: Reader, provider: Provider) -> ProviderSettings:
 def _worker(read: Reader) -> WorkerSettings:
     usual = WorkerSettings()
     worker = WorkerSettings(
+        engine=cast(Engine, read.choice("SLUICE_ENGINE", get_args(Engine), usual.engine)),
         threads=read.whole("SLUICE_WORKER_THREADS", usual.threads, low=1, high=1024),
         processes=read.whole("SLUICE_WORKER_PROCESSES", _cores(), low=1, high=256),
         drain_s=read.seconds("SLUICE_DRAIN_S", usual.drain_s),

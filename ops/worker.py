@@ -1,8 +1,9 @@
-"""One worker process: Dramatiq's worker on one event loop (``ops/engine.py``), with guards.
+"""One worker process: an engine for Dramatiq's actors on one event loop (``ops/engine``), with guards.
 
-Its signals are ours: the first TERM or INT drains within ``drain_s``, more of them change nothing (a process group gets
-each signal twice), and whatever happens the process is gone a little after the limit.  A loop that stands still for
-``STUCK_S`` ends the process, so that a supervisor starts another.
+Its signals are ours: the first TERM or INT drains within ``drain_s``; one that comes ``AGAIN_AFTER_S`` later or more (a
+process group gets each signal twice at once) cancels what is still in hand, which goes back to its queue; and whatever
+happens the process is gone a little after the limit.  A loop that stands still for ``STUCK_S`` ends the process, so
+that a supervisor starts another.
 
 ``dramatiq ops.stock:broker`` serves the same queues with Dramatiq's own command.
 """
@@ -24,17 +25,17 @@ import dramatiq
 import structlog
 from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.broker import Broker
-from dramatiq.middleware import AsyncIO, Middleware, MiddlewareError
+from dramatiq.middleware import AsyncIO, Middleware, MiddlewareError, TimeLimit
 
-from broker.connect import from_url
+from broker.connect import QuorumBroker, from_url
 from broker.messages import JOBS
 from ops.bootstrap import open_pipeline, reach_servers, server
-from ops.engine import LoopWorker
+from ops.engine import AsyncWorker, LoopWorker
 from ops.log import last_words
 from ops.metrics.meters import Meters
 from ops.metrics.worker import MessageMeters
 from ops.settings import Settings
-from workers.actors import register
+from workers.actors import MESSAGE_TIME_S, register
 from workers.pipeline import Pipeline
 from workers.providers import load_providers
 
@@ -43,6 +44,7 @@ log = structlog.get_logger(__name__)
 STUCK_S = 60.0
 LEAVE_AFTER_DRAIN_S = 10.0
 EXIT_STUCK = 70
+AGAIN_AFTER_S = 1.0
 SWITCH_S = 0.0002
 """A thread that works lets another have its turn after this time.  After each system call the event loop may have to
 wait for one of the broker's client threads, and Python's own 5 ms are far longer than what it was about to do."""
@@ -115,23 +117,51 @@ def run_worker(settings: Settings) -> int:
     for library in ("pika", "aiormq", "aio_pika"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     sys.setswitchinterval(SWITCH_S)
-    stop = threading.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: stop.set())
     asyncio.run(reach_servers(settings))  # before there are threads, which an error would leave behind
-    broker = make_broker(settings)
-    worker = LoopWorker(broker, in_hand=settings.worker.threads, idle_ms=IDLE_MS)
+    broker, worker = _engine(settings)
+    stop = _Stop(worker)
     worker.start()
     _calm_collector()
     _watch_loop()
-    log.info("worker_started", threads=settings.worker.threads)
-    stop.wait()
+    log.info("worker_started", engine=type(worker).__name__, threads=settings.worker.threads)
+    stop.told.wait()
     log.info("worker_drains", within_s=settings.worker.drain_s)
     _leave_within(settings.worker.drain_s + LEAVE_AFTER_DRAIN_S)
     worker.stop(timeout=int(settings.worker.drain_s * 1000))
     broker.close()
     log.info("worker_stopped")
     return 0
+
+
+def _engine(settings: Settings) -> tuple[Broker, AsyncWorker | dramatiq.Worker]:
+    """Make the broker, and what runs its actors: on Redis, Dramatiq's own consumers bring the messages anyway."""
+    in_hand = settings.worker.threads
+    if settings.worker.engine == "stock":
+        broker = make_broker(settings, TimeLimit())
+        return broker, dramatiq.Worker(broker, worker_threads=in_hand, worker_timeout=IDLE_MS)
+    broker = make_broker(settings)
+    if settings.worker.engine == "asyncio" and isinstance(broker, QuorumBroker):
+        return broker, AsyncWorker(broker, in_hand=in_hand, limit_s=MESSAGE_TIME_S + 60)
+    return broker, LoopWorker(broker, in_hand=in_hand, idle_ms=IDLE_MS)
+
+
+class _Stop:
+    """Hears TERM and INT from now on."""
+
+    def __init__(self, worker: AsyncWorker | dramatiq.Worker) -> None:
+        self.told = threading.Event()
+        self._hurry = worker.hurry if isinstance(worker, AsyncWorker) else lambda: None
+        self._first = 0.0
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, self._heard)
+
+    def _heard(self, *_: object) -> None:
+        now = time.monotonic()
+        if not self.told.is_set():
+            self._first = now
+            self.told.set()
+        elif now - self._first >= AGAIN_AFTER_S:
+            self._hurry()
 
 
 def _calm_collector() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from functools import wraps
 from typing import Any, ParamSpec
 from uuid import UUID
 
@@ -76,6 +77,7 @@ def _fetching(pipeline: Callable[[], Pipeline], queue: str) -> Callable[[], Awai
 
 
 def _bounded(body: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+    @wraps(body)  # an engine looks at the arguments before it calls
     async def bounded(*args: P.args, **kwargs: P.kwargs) -> None:
         structlog.contextvars.clear_contextvars()
         async with asyncio.timeout(MESSAGE_TIME_S):

@@ -152,7 +152,7 @@ async def list_keys(call: Call) -> list[KeyAnswer]:
 async def make_key(call: Call, body: KeyRequest) -> Reply[NewKeyAnswer]:
     """Make an API key for a program; its secret is in this answer and nowhere else.
 
-    A key has its own rate limit and at most the scopes of whoever asks, never `account:write`.
+    A key has at most the scopes of whoever asks, never `account:write`, and is charged to its user's rate limit.
     """
     now, scopes = call.parts.now(), frozenset(body.scopes)
     if more := scopes - call.principal.scopes:

@@ -120,7 +120,7 @@ def _tell_client(account: dict[str, Any], console: Console) -> None:
     figures = ", ".join(f"{name} {_rounded(value)}" for name, value in account["read"]["pnl"].items())
     console.print(f"GET /pnl/summary: {figures}", highlight=False, soft_wrap=True)
     limit = account["limit"]
-    console.print(f"{limit['admitted']} more requests, to meet the limit on purpose: 429 with")
+    console.print(f"{limit['admitted']} requests of another user at once, to meet the limit on purpose: then 429 with")
     for name, value in limit["headers"].items():
         console.print(f"  {name}: {value}", highlight=False, soft_wrap=True)
 

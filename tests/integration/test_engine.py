@@ -1,4 +1,4 @@
-"""The loop worker on a real RabbitMQ: it drains, it survives failing actors, it goes on when its broker comes back."""
+"""Engines on a real RabbitMQ: they drain, survive failing actors, and go on when their broker comes back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dramatiq.middleware import AsyncIO
 
 from broker.connect import QuorumBroker, from_url
 from broker.producer import RabbitmqProducer, open_producer
-from ops.engine import LoopWorker
+from ops.engine import AsyncWorker, LoopWorker
 from tests.workshop import eventually
 
 IN_HAND = 8
@@ -62,7 +62,8 @@ async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 class Bench:
     """A queue of its own, an actor that does what the test says, and what came of it."""
 
-    def __init__(self, url: str, line: Line, producer: RabbitmqProducer, queue: str) -> None:
+    def __init__(self, url: str, line: Line, producer: RabbitmqProducer, queue: str, engine: str) -> None:
+        self.engine = engine
         self.line, self.producer, self.queue = line, producer, queue
         self.gate = threading.Event()
         self.begun: list[int] = []
@@ -91,9 +92,9 @@ class Bench:
             await self.producer._publish(message)
 
     @asynccontextmanager
-    async def worker(self) -> AsyncIterator[LoopWorker]:
+    async def worker(self) -> AsyncIterator[LoopWorker | AsyncWorker]:
         """Run until the block ends; started and stopped from a thread, since this loop carries its connections."""
-        worker = LoopWorker(self.broker, in_hand=IN_HAND, idle_ms=50)
+        worker = self._worker()
         await asyncio.to_thread(worker.start)
         try:
             yield worker
@@ -101,6 +102,12 @@ class Bench:
             self.gate.set()
             await asyncio.to_thread(worker.stop, 20_000)
             await asyncio.to_thread(self.broker.close)
+
+    def _worker(self) -> LoopWorker | AsyncWorker:
+        if self.engine == "loop":
+            return LoopWorker(self.broker, in_hand=IN_HAND, idle_ms=50)
+        assert isinstance(self.broker, QuorumBroker)
+        return AsyncWorker(self.broker, in_hand=IN_HAND)
 
     async def left(self) -> int:
         """Count what RabbitMQ holds ready once nobody consumes any more: what was not acknowledged is there again."""
@@ -116,8 +123,8 @@ class Bench:
         await eventually(check)
 
 
-@pytest.fixture
-async def bench(rabbitmq_url: str) -> AsyncIterator[Bench]:
+@pytest.fixture(params=["asyncio", "loop"])
+async def bench(request: pytest.FixtureRequest, rabbitmq_url: str) -> AsyncIterator[Bench]:
     queue = f"engine.{uuid4().hex[:8]}"
     parts = urlsplit(rabbitmq_url)
     line = Line(str(parts.hostname), int(parts.port or 5672))
@@ -126,7 +133,7 @@ async def bench(rabbitmq_url: str) -> AsyncIterator[Bench]:
     async with open_producer(rabbitmq_url, [queue]) as producer:
         assert isinstance(producer, RabbitmqProducer)
         await producer.depth(queue)
-        yield Bench(url, line, producer, queue)
+        yield Bench(url, line, producer, queue, request.param)
     await line.cut()
     async with await aio_pika.connect(rabbitmq_url) as connection, connection.channel() as channel:
         for name in (queue, f"{queue}.XQ"):

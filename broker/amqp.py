@@ -1,0 +1,232 @@
+"""One AMQP connection on the running loop: pika speaks the protocol, what is awaited here is a future.
+
+``open_link`` gives a connection; its ``closed`` tells when and why it ended.  Deliveries and publications, of which
+there are tens of thousands a second, pass pika by (``broker/frames.py``); all else is its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from pika import URLParameters, frame
+from pika.adapters.asyncio_connection import AsyncioConnection
+from pika.exceptions import AMQPError
+
+from broker.frames import cut
+
+Took = Callable[[int, bytes], None]
+"""``took(delivery_tag, body)``: called on the loop, must not raise."""
+
+READ_AT_ONCE = 65536
+OPEN_S, ANSWER_S = 5.0, 10.0
+
+
+class LinkLost(ConnectionError):
+    """The connection or channel is gone, or does not answer; the message says why."""
+
+
+class Link:
+    """An open connection.  ``closed`` is done when it is not any more, with the reason."""
+
+    def __init__(self, raw: _Connection) -> None:
+        self._raw = raw
+        self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.blocked = False  # under an alarm of the broker, which then reads nothing that we publish
+        raw.add_on_close_callback(self._on_closed)
+        raw.add_on_connection_blocked_callback(lambda *_: setattr(self, "blocked", True))
+        raw.add_on_connection_unblocked_callback(lambda *_: setattr(self, "blocked", False))
+        raw._transport._MAX_RECV_BYTES = READ_AT_ONCE
+
+    async def channel(self) -> Channel:
+        """Open a channel; raises LinkLost."""
+        opened: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        try:
+            raw = self._raw.channel(on_open_callback=partial(_settle, opened))
+            raw.add_on_close_callback(lambda _, why: _fail(opened, why))
+            await asyncio.wait({opened, self.closed}, timeout=ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
+        except AMQPError as error:
+            raise LinkLost(_said(error)) from error
+        if not opened.done():
+            opened.cancel()
+            raise LinkLost(self.closed.result() if self.closed.done() else "no channel was opened in time")
+        return Channel(self._raw, opened.result())
+
+    async def close(self) -> None:
+        """Say goodbye, and wait a little for the answer."""
+        if not self.closed.done():
+            with suppress(AMQPError):  # it is being closed already
+                self._raw.close()
+            await asyncio.wait({self.closed}, timeout=2)
+        if not self.closed.done():
+            self._raw.drop()
+
+    def _on_closed(self, _: object, why: BaseException) -> None:
+        _settle(self.closed, _said(why))
+
+
+class Channel:
+    """An open channel.  ``closed`` is done when it is not any more; ``cancelled`` when its queue was taken away."""
+
+    def __init__(self, connection: _Connection, raw: Any) -> None:
+        loop = asyncio.get_running_loop()
+        self._connection, self._raw = connection, raw
+        self.number: int = raw.channel_number
+        self.closed: asyncio.Future[str] = loop.create_future()
+        self.cancelled: asyncio.Future[None] = loop.create_future()
+        self._consumer: str | None = None
+        raw.add_on_close_callback(self._on_closed)
+        raw.add_on_cancel_callback(self._on_cancelled)
+        if not raw.is_open:
+            self.closed.set_result("closed while it was opened")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether frames can be sent."""
+        return not self.closed.done() and bool(self._raw.is_open)
+
+    async def declare(self, queue: str, arguments: Mapping[str, Any]) -> tuple[int, int]:
+        """Declare a durable queue; give how many messages wait in it, and how many consume from it."""
+        answer = await self._answer(self._raw.queue_declare, queue, durable=True, arguments=dict(arguments))
+        return answer.method.message_count, answer.method.consumer_count
+
+    async def consume(self, queue: str, *, prefetch: int, took: Took) -> None:
+        """Begin to consume; ``took`` may be called before this returns."""
+        await self._answer(self._raw.basic_qos, prefetch_count=prefetch)
+        self._connection.took[self.number] = took
+
+        def rare(_: object, method: Any, __: object, body: bytes) -> None:
+            took(method.delivery_tag, body)  # a message of more than one frame, or none
+
+        self.cancelled = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._consumer = self._called(self._raw.basic_consume, queue, rare, callback=partial(_settle, done))
+        await self._answered(done)
+
+    async def cancel(self) -> None:
+        """Stop consuming: when this returns, nothing more is delivered.  What was delivered stays ours."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None and self.is_open:
+            await self._answer(self._raw.basic_cancel, consumer)
+
+    async def confirm(self, answered: Callable[[Any], None], returned: Callable[..., None]) -> None:
+        """Ask for confirms: ``answered`` is called for each Basic.Ack and Nack, ``returned`` for what has no queue."""
+        self._raw.add_on_return_callback(returned)
+        await self._answer(self._raw.confirm_delivery, answered)
+
+    def publish(self, frames: bytes) -> None:
+        """Send publications, put together by ``broker.frames``."""
+        self._connection.emit(frames)
+
+    def ack(self, tag: int, *, multiple: bool = False) -> None:
+        """Acknowledge; on a channel that is gone it changes nothing, and the message comes again."""
+        if self.is_open:
+            self._raw.basic_ack(tag, multiple=multiple)
+
+    def nack(self, tag: int, *, requeue: bool) -> None:
+        """Give back to the queue, or to its dead letters."""
+        if self.is_open:
+            self._raw.basic_nack(tag, requeue=requeue)
+
+    async def close(self) -> None:
+        """Close it; the broker has read all that was sent on it before it answers."""
+        if self.is_open:
+            self._raw.close()
+            await asyncio.wait({self.closed}, timeout=ANSWER_S)
+
+    def _called(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except AMQPError as error:
+            raise LinkLost(_said(error)) from error
+
+    async def _answer(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._called(method, *args, callback=partial(_settle, done), **kwargs)
+        return await self._answered(done)
+
+    async def _answered(self, done: asyncio.Future[Any]) -> Any:
+        try:
+            await asyncio.wait({done, self.closed}, timeout=ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
+            if done.done():
+                return done.result()
+            raise LinkLost(self.closed.result() if self.closed.done() else f"no answer within {ANSWER_S:g} s")
+        finally:
+            done.cancel()
+
+    def _on_closed(self, _: object, why: BaseException) -> None:
+        self._connection.took.pop(self.number, None)
+        _settle(self.closed, _said(why))
+
+    def _on_cancelled(self, _: object) -> None:
+        self._consumer = None
+        _settle(self.cancelled, None)
+
+
+async def open_link(parameters: URLParameters) -> Link:
+    """Connect within ``OPEN_S``; raises LinkLost."""
+    opened: asyncio.Future[_Connection] = asyncio.get_running_loop().create_future()
+    raw = _Connection(
+        parameters,
+        on_open_callback=lambda one: one.close() if opened.done() else _settle(opened, one),
+        on_open_error_callback=lambda _, why: _fail(opened, why),
+    )
+    try:
+        async with asyncio.timeout(OPEN_S):
+            return Link(await opened)
+    except TimeoutError:
+        raise LinkLost(f"no connection within {OPEN_S:g} s") from None
+    finally:
+        if not opened.done() or opened.cancelled():
+            raw.drop()
+
+
+class _Connection(AsyncioConnection):
+    """pika's connection, which is asked about deliveries only where they are unusual."""
+
+    _frame_buffer: bytes  # what has come of a frame that is not whole yet
+
+    def __init__(self, parameters: URLParameters, **callbacks: Any) -> None:
+        self.took: dict[int, Took] = {}
+        super().__init__(parameters, custom_ioloop=asyncio.get_running_loop(), **callbacks)
+
+    def _on_data_available(self, data_in: bytes) -> None:
+        data = self._frame_buffer + data_in if self._frame_buffer else data_in
+        done = cut(data, self._delivered, self._framed)
+        self.bytes_received += done  # by this the heartbeat knows that the broker lives
+        self._frame_buffer = data[done:]
+
+    def _delivered(self, channel: int, tag: int, body: bytes) -> None:
+        took = self.took.get(channel)
+        if took is not None:  # else the channel was closed meanwhile, and the broker has the message again
+            took(tag, body)
+
+    def _framed(self, data: bytes) -> None:
+        _, value = frame.decode_frame(data)
+        self._process_frame(value)
+
+    def emit(self, data: bytes) -> None:
+        self.bytes_sent += len(data)
+        self._adapter_emit_data(data)
+
+    def drop(self) -> None:
+        """Let go of the socket without a word."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _settle(future: asyncio.Future[Any], value: Any) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _fail(future: asyncio.Future[Any], why: BaseException) -> None:
+    if not future.done():
+        future.set_exception(LinkLost(_said(why)))
+
+
+def _said(why: BaseException) -> str:
+    return f"{type(why).__name__}: {why}" if str(why) else type(why).__name__

@@ -1,0 +1,98 @@
+"""The two AMQP frames that every message costs, read and written by hand: a delivery, and a publication.
+
+A library that makes an object of each frame spends more on it than an actor that does nothing (``docs/engine.md`` has
+the figures).  So a delivery whose three frames are whole is cut out of the bytes here, and a publication is put
+together from bytes; every other frame is handed to the library as it came.  Pure: bytes in, bytes out.
+
+    frame     type:1 channel:2 size:4 payload:size 0xCE
+    delivery  method(60,60: consumer tag, delivery tag:8, redelivered:1, ...)  header(body size:8 at 4)  body
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from struct import Struct, pack
+
+Deliver = Callable[[int, int, bytes], None]
+"""``deliver(channel, delivery_tag, body)``."""
+
+OVERHEAD = 8
+METHOD, HEADER, BODY = 1, 2, 3
+END = 0xCE
+_DELIVER = b"\x00\x3c\x00\x3c"  # class 60 (basic), method 60 (deliver)
+_head = Struct(">BHL").unpack_from
+_long = Struct(">Q").unpack_from
+_PERSISTENT_JSON = pack(">H", 0x9080) + b"\x10application/json\x02"  # which properties, content type, delivery mode
+
+
+def cut(data: bytes, deliver: Deliver, other: Callable[[bytes], None]) -> int:
+    """Take every whole frame off the beginning of ``data``; give how many bytes these were.
+
+    Deliveries go to ``deliver``, each other frame to ``other``, in the order in which they came.  So does a delivery
+    that is not made of exactly three frames, and what is no frame at all: the library knows what to make of it.
+    """
+    at, end = 0, len(data)
+    while end - at >= OVERHEAD:
+        kind, _, size = _head(data, at)
+        stop = at + OVERHEAD + size
+        if stop > end:
+            break
+        if kind == METHOD and data[at + 7 : at + 11] == _DELIVER:
+            after = _delivered(data, at, stop, deliver)
+            if after < 0:
+                break
+            if after:
+                at = after
+                continue
+        other(data[at:stop])
+        at = stop
+    return at
+
+
+def _delivered(data: bytes, at: int, header: int, deliver: Deliver) -> int:
+    """Hand over the delivery at ``at``, whose second frame begins at ``header``.
+
+    Give where it ends, 0 where it is not of this shape, -1 where more must come.
+    """
+    end = len(data)
+    if end - header < 19:
+        return -1
+    _, channel, _ = _head(data, at)
+    kind, same, size = _head(data, header)
+    (length,) = _long(data, header + 11)
+    body = header + OVERHEAD + size
+    if kind != HEADER or same != channel or size < 14 or not length:
+        return 0
+    if end - body < OVERHEAD:
+        return -1
+    kind, same, size = _head(data, body)
+    stop: int = body + OVERHEAD + size
+    if kind != BODY or same != channel or size != length:
+        return 0
+    if stop > end:
+        return -1
+    tag = at + 12 + data[at + 11]
+    if tag + 9 > header or not data[header - 1] == data[body - 1] == data[stop - 1] == END:
+        return 0
+    deliver(channel, _long(data, tag)[0], data[body + 7 : stop - 1])
+    return stop
+
+
+def publication(channel: int, queue: str, message_id: str, body: bytes) -> bytes:
+    """Put together what publishes a persistent, mandatory JSON message to a queue.
+
+    The body must fit into one frame, and queue and id into 255 bytes.
+    """
+    name = message_id.encode()
+    properties = _PERSISTENT_JSON + bytes((len(name),)) + name
+    header = pack(">BHLHHQ", HEADER, channel, 12 + len(properties), 60, 0, len(body)) + properties
+    return b"".join((_method(channel, queue), header, b"\xce", pack(">BHL", BODY, channel, len(body)), body, b"\xce"))
+
+
+@lru_cache(maxsize=256)
+def _method(channel: int, queue: str) -> bytes:
+    name = queue.encode()
+    # class 60, method 40 (publish), a reserved short, no exchange, routing key, mandatory
+    payload = b"\x00\x3c\x00\x28\x00\x00\x00" + bytes((len(name),)) + name + b"\x01"
+    return pack(">BHL", METHOD, channel, len(payload)) + payload + b"\xce"

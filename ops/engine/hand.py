@@ -1,0 +1,176 @@
+"""What a worker has in hand: so many messages at once, each a task on the loop, and the others in order behind them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import Any, Literal, Protocol
+
+import structlog
+from dramatiq import Message, MessageProxy
+from dramatiq.middleware import Shutdown, SkipMessage, TimeLimitExceeded
+
+from ops.engine.admission import Part
+from ops.engine.hooks import Hooks
+
+log = structlog.get_logger(__name__)
+
+THREADS_MAX = 8  # for actors that are not async
+LOOK_EVERY_S = 1.0
+IGNORED_S = 5.0
+"""A message that goes on so long after it was cancelled is told of, and stays in hand until it ends."""
+
+Why = Literal["limit", "leaving"]
+
+
+class Taken(Protocol):
+    """Where a delivery came from, and where it goes when it has come to its end."""
+
+    queue: str
+
+    def end(self, delivery: Delivery) -> None:
+        """Acknowledge it, or give it back, as its marks say."""
+        ...
+
+
+class Delivery(MessageProxy):
+    """A message as middleware knows it, with its tag and its channel.  ``requeue``: it was not worked on to its end."""
+
+    def __init__(self, message: Message[Any], tag: int, source: Taken) -> None:
+        """Nothing has happened to it yet."""
+        super().__init__(message)
+        self.tag, self.source = tag, source
+        self.requeue = False
+
+
+class Hand:
+    """Runs deliveries.  Everything here is called on the loop."""
+
+    def __init__(self, parts: dict[str, Part], hooks: Hooks, *, room: int) -> None:
+        """At most ``room`` at once."""
+        self._parts, self._hooks, self._room = parts, hooks, room
+        self._loop = asyncio.get_running_loop()
+        self._running: dict[asyncio.Task[None], tuple[Delivery, float]] = {}
+        self._cancelled: dict[asyncio.Task[None], tuple[Why, float]] = {}
+        self._waiting: list[tuple[int, int, Delivery]] = []
+        self._number = count()
+        self._pool: ThreadPoolExecutor | None = None
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.stubborn: set[str] = set()
+        self.closed = False
+
+    def __len__(self) -> int:
+        """How many run."""
+        return len(self._running)
+
+    def take(self, delivery: Delivery) -> None:
+        """Run it now or as soon as there is room, the actor's priority first and then first come, first served."""
+        if len(self._running) < self._room and not self._waiting and not self.closed:
+            self._start(delivery)
+        else:
+            part = self._parts.get(delivery.actor_name)
+            heappush(self._waiting, (part.priority if part else 0, next(self._number), delivery))
+
+    def leave(self, which: Callable[[Delivery], bool]) -> list[Delivery]:
+        """Hand out those that have not begun."""
+        left = [entry[2] for entry in self._waiting if which(entry[2])]
+        if left:
+            self._waiting = [entry for entry in self._waiting if not which(entry[2])]
+            heapify(self._waiting)
+        return left
+
+    async def emptied(self) -> None:
+        """Wait until nothing runs."""
+        await self._empty.wait()
+
+    def cancel_all(self) -> None:
+        """Cancel what runs; it goes back to its queue."""
+        for task in list(self._running):
+            self._cancel(task, "leaving")
+
+    def look(self) -> None:
+        """Cancel what is over its time limit, and tell of what does not heed."""
+        now = self._loop.time()
+        for task, (delivery, began) in list(self._running.items()):
+            part = self._parts.get(delivery.actor_name)
+            if (told := self._cancelled.get(task)) is not None:
+                if now - told[1] > IGNORED_S and delivery.message_id not in self.stubborn:
+                    self.stubborn.add(delivery.message_id)
+                    log.error("message_ignores_its_end", actor=delivery.actor_name, message=delivery.message_id)
+            elif part is not None and part.limit_s is not None and now - began > part.limit_s:
+                self._cancel(task, "limit")
+
+    def close(self) -> None:
+        """Let go of the threads; one that is stuck in an actor ends with the process."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _start(self, delivery: Delivery) -> None:
+        task = self._loop.create_task(self._work(delivery))
+        self._running[task] = (delivery, self._loop.time())
+        self._empty.clear()
+
+    async def _work(self, delivery: Delivery) -> None:
+        hooks = self._hooks
+        try:
+            hooks.before_process(delivery)
+            result = None if delivery.failed else await self._play(delivery)
+            hooks.after_process(delivery, result=result)
+        except SkipMessage:
+            hooks.after_skip(delivery)
+        except BaseException as error:  # noqa: BLE001  whatever it is, middleware decides what becomes of the message
+            why = self._why(delivery, error)
+            delivery.stuff_exception(why)
+            hooks.after_process(delivery, exception=why)
+            delivery.clear_exception()
+        finally:
+            task = asyncio.current_task()
+            assert task is not None
+            self._ended(task)
+
+    def _play(self, delivery: Delivery) -> Any:
+        part = self._parts[delivery.actor_name]
+        if part.is_async:
+            return part.run(*delivery.args, **delivery.kwargs)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(min(self._room, THREADS_MAX), thread_name_prefix="sync actors")
+        call = partial(copy_context().run, part.run, *delivery.args, **delivery.kwargs)
+        return self._loop.run_in_executor(self._pool, call)
+
+    def _why(self, delivery: Delivery, error: BaseException) -> BaseException:
+        task = asyncio.current_task()
+        told = self._cancelled.get(task) if task is not None else None
+        if told is None or not isinstance(error, asyncio.CancelledError):
+            return error
+        if told[0] == "leaving":
+            delivery.requeue = True
+            return Shutdown("the worker leaves")
+        return TimeLimitExceeded(f"longer than {self._parts[delivery.actor_name].limit_s:g} s")
+
+    def _cancel(self, task: asyncio.Task[None], why: Why) -> None:
+        if task not in self._cancelled:
+            self._cancelled[task] = (why, self._loop.time())
+            task.add_done_callback(self._cut_off)
+        task.cancel()
+
+    def _cut_off(self, task: asyncio.Task[None]) -> None:
+        if task in self._running:  # it was cancelled before its first step
+            self._running[task][0].requeue = True
+            self._ended(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        delivery, _ = self._running.pop(task)
+        if self._cancelled:
+            self._cancelled.pop(task, None)
+            self.stubborn.discard(delivery.message_id)
+        delivery.source.end(delivery)
+        while self._waiting and len(self._running) < self._room and not self.closed:
+            self._start(heappop(self._waiting)[2])
+        if not self._running:
+            self._empty.set()
