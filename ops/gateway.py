@@ -25,7 +25,7 @@ from gateway.edge.accesslog import AccessLog
 from gateway.edge.door import Log
 from gateway.edge.server import serving
 from gateway.health import Probe
-from gateway.limit import Outage, Policy, open_limiter
+from gateway.limit import Outage, Policy, RateLimiter, open_limiter
 from gateway.problems import Problem
 from ops.bootstrap import configured_providers, open_database, open_hints, server, spent_in
 from ops.health import broker_answers, database_answers, redis_answers
@@ -51,6 +51,7 @@ class OpenGateway:
 
     app: web.Application
     parts: Parts
+    limiter: RateLimiter
     log: Log
     probes: Mapping[str, Probe]
     meters: Meters
@@ -114,7 +115,7 @@ async def open_gateway(
             keys=auth.key_set,
             settings=settings.gateway.edge,
         )
-        yield OpenGateway(app, parts, heard, probes, meters)
+        yield OpenGateway(app, parts, limiter, heard, probes, meters)
 
 
 @asynccontextmanager
