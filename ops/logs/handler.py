@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from botocore.exceptions import ClientError
 from watchtower import CloudWatchLogHandler
 
 from ops.logs.batches import batches, fitting, refused_by, timely
@@ -36,6 +37,7 @@ class Bounds:
     interval_s: float = 2.0
     give_up_s: float = 3600.0
     close_s: float = 8.0
+    close_unreachable_s: float = 2.0  # where nobody answered the last call either
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class BoundedHandler(CloudWatchLogHandler):
         self._sender: threading.Thread | None = None
         self._starting = threading.Lock()
         self._closing, self._abandoned = threading.Event(), threading.Event()
-        self._failing = False
+        self._failing = self._unreachable = False
 
     def _at_fork_reinit(self) -> None:
         # What waits is the parent's to send; its connection carries the parent's answers.
@@ -162,7 +164,7 @@ class BoundedHandler(CloudWatchLogHandler):
                 if self._is_over(error, len(batch), give_up):
                     return
             else:
-                self._failing = False
+                self._failing = self._unreachable = False
                 for reason, count in refused_by(answer, len(batch)).items():
                     self.losses.add(reason, count)
                 return
@@ -196,6 +198,7 @@ class BoundedHandler(CloudWatchLogHandler):
             self._closing.wait(pause_s(attempt, self._rng))
 
     def _trouble(self, error: Exception) -> None:
+        self._unreachable = not isinstance(error, ClientError)
         if not self._failing:
             self._failing = True
             self._told.failing(error)
@@ -221,7 +224,8 @@ class BoundedHandler(CloudWatchLogHandler):
             if self.closed:
                 return
             self.closed = True
-        within_s = self._bounds.close_s if within_s is None else within_s
+        if within_s is None:
+            within_s = self._bounds.close_unreachable_s if self._unreachable else self._bounds.close_s
         self._closing.set()
         self.buffer.hurry()
         if self._sender is not None:

@@ -22,7 +22,7 @@ from ops.logs.handler import BoundedHandler, Bounds, Told
 from ops.logs.losses import Loss
 from tests.cloudwatch import CloudWatch, cloudwatch
 
-SHORT = Bounds(interval_s=0.02, close_s=30.0)
+SHORT = Bounds(interval_s=0.02, close_s=30.0, close_unreachable_s=30.0)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_across_an_outage_nothing_is_lost_up_to_the_bound(cloud: CloudWatch) -> 
 
 def test_beyond_the_bound_the_oldest_go_and_are_counted_and_told_in_one_line(cloud: CloudWatch) -> None:
     cloud.close()
-    with shipped(cloud, Bounds(records=100, interval_s=0.02, close_s=30)) as one:
+    with shipped(cloud, Bounds(records=100, interval_s=0.02, close_s=30, close_unreachable_s=30)) as one:
         errors = one.take(10, level=logging.ERROR)
         until(lambda: bool(one.failures))
         texts = one.take(1000, start=10)
