@@ -25,6 +25,7 @@ from ops.embedded.server import wait_for
 from tests.documents import PAGES, TOP, Block, blocks, targets
 
 EXECUTED = [block for page in PAGES for block in blocks(page) if block.reason is None]
+RUNBOOK = TOP / "docs" / "runbook"
 NEVER_LINKED = (".git", ".venv", "var")  # a reader's own, and not this checkout's
 READY = "Ctrl-C"
 COMMAND_S = 90
@@ -36,9 +37,17 @@ def in_language(language: str) -> list[Block]:
 
 
 def typed_commands() -> Iterator[tuple[Block, str]]:
-    """Every command of a console block, in the order in which a reader types them."""
-    for block in in_language("console"):
-        yield from ((block, command) for command in block.commands)
+    """Every command of a console block, in the order in which a reader types them.
+
+    The runbook comes last; what it repeats, on many pages, is executed once.
+    """
+    told = sorted(in_language("console"), key=lambda block: RUNBOOK in block.page.parents)  # a stable sort
+    seen = set()
+    for block in told:
+        for command in block.commands:
+            if RUNBOOK not in block.page.parents or command not in seen:
+                yield block, command
+            seen.add(command)
 
 
 # -- a checkout of the reader's own ------------------------------------------------------------------------------------
