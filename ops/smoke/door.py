@@ -38,15 +38,7 @@ async def name_resolves(url: URL) -> str:
     return ", ".join(sorted({str(address[0]) for *_, address in found}))
 
 
-def trust(ca: str | None) -> ssl.SSLContext:
-    """Give what a client trusts: the system's authorities, or those of one file.  Raises Failed."""
-    try:
-        return ssl.create_default_context(cafile=ca)
-    except (OSError, ssl.SSLError):
-        raise Failed(f"{ca}: no certificates can be read from this file") from None
-
-
-async def certificate_holds(url: URL, trusted: ssl.SSLContext, *, now: datetime) -> str:
+async def certificate_holds(url: URL, trusted: ssl.SSLContext | None, *, now: datetime) -> str:
     """Shake hands as a client does; raise Failed for a certificate that is not trusted or ends within 21 days."""
     if url.scheme == "http":
         if on_loopback(url):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 import aiohttp
 from yarl import URL
 
-from ops.smoke.door import certificate_holds, name_resolves, trust
+from ops.smoke.door import certificate_holds, name_resolves
 from ops.smoke.verdict import Check, Failed, Skipped, State
 from ops.smoke.visitor import Visitor
 from ops.smoke.works import Works
@@ -41,10 +42,12 @@ async def examined(plan: Plan, told: Callable[[Check], object] = lambda _: None)
     checks: dict[str, Check] = {}
     without = set[str]()  # what failed, and what was not tried because of that
     bound = aiohttp.ClientTimeout(total=max(REQUEST_S, plan.within_s + 5), sock_connect=REQUEST_S)
-    async with aiohttp.ClientSession(timeout=bound, connector=_connector(plan)) as http:
+    trusted = await _trusted(plan)
+    connector = aiohttp.TCPConnector(ssl=trusted or True)
+    async with aiohttp.ClientSession(timeout=bound, connector=connector) as http:
         visitor = Visitor(http, plan.url)
         works = Works(visitor, plan.schema, plan.within_s, plan.user, plan.password)
-        for name, step, needs in _steps(plan, works):
+        for name, step, needs in _steps(plan, works, trusted):
             checks[name] = await _tried(name, step, [need for need in needs if need in without])
             if checks[name].state == "failed" or any(need in without for need in needs):
                 without.add(name)
@@ -52,9 +55,9 @@ async def examined(plan: Plan, told: Callable[[Check], object] = lambda _: None)
     return list(checks.values())
 
 
-def _steps(plan: Plan, works: Works) -> Iterator[Step]:
+def _steps(plan: Plan, works: Works, trusted: ssl.SSLContext | None) -> Iterator[Step]:
     yield "name", lambda: name_resolves(plan.url), ()
-    yield "certificate", lambda: _certificate(plan), ("name",)
+    yield "certificate", lambda: _certificate(plan, trusted), ("name",)
     # Nothing is sent where the certificate does not hold, and no password over an open line.
     yield "health", works.health, ("certificate",)
     yield "readiness", works.readiness, ("health",)
@@ -86,13 +89,17 @@ async def _tried(name: str, step: Callable[[], Awaitable[str]], broken: list[str
     return Check(name, state, detail, time.perf_counter() - began)
 
 
-async def _certificate(plan: Plan) -> str:
-    trusted = await asyncio.to_thread(trust, plan.ca)
+async def _certificate(plan: Plan, trusted: ssl.SSLContext | None) -> str:
+    if trusted is None and plan.url.scheme == "https":
+        raise Failed(f"{plan.ca}: no certificates can be read from this file")
     return await certificate_holds(plan.url, trusted, now=datetime.now(UTC))
 
 
-def _connector(plan: Plan) -> aiohttp.TCPConnector:
+async def _trusted(plan: Plan) -> ssl.SSLContext | None:
+    """Read once whom to trust: the system's list is long.  None where none can be read, or nobody need be trusted."""
     try:
-        return aiohttp.TCPConnector(ssl=trust(plan.ca))
-    except Failed:
-        return aiohttp.TCPConnector()
+        return (
+            await asyncio.to_thread(ssl.create_default_context, cafile=plan.ca) if plan.url.scheme == "https" else None
+        )
+    except OSError:  # ssl.SSLError is one
+        return None
