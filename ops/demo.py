@@ -38,7 +38,7 @@ from ops.tellings import shared_stories
 DEMO_KEY = "sandbox-key-for-demonstrations"
 RATE = "40/1s"  # the sandbox is nobody's property: the providers' own rates would only make the demo slower
 COUNTS = ("found", "new", "duplicate", "amended", "rejected", "skipped", "observed")
-LOOK_EVERY_S = 0.5
+LOOK_AGAIN_S, LOOK_AGAIN_S_MAX = 0.25, 3.0  # less and less often: a client has 60 requests a minute
 ALL_JOBS = 100  # a page of them
 SUMMED = ("total_pnl", "realized_pnl", "unrealized_pnl", "total_trades", "win_rate", "profit_factor", "max_drawdown")
 
@@ -175,12 +175,14 @@ async def _wanted(demo: Demo) -> list[dict[str, Any]]:
 
 async def _followed(client: Client, asked: Sequence[str], show: Callable[[Progress], None]) -> None:
     """Look at the jobs until each has ended, or waits for a person."""
+    pause_s = LOOK_AGAIN_S
     while True:
         progress = _progress((await client.get("jobs", limit=str(ALL_JOBS)))["data"], frozenset(asked))
         show(progress)
         if progress.ended + len(progress.waiting) >= progress.jobs:
             return
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(pause_s)
+        pause_s = min(LOOK_AGAIN_S_MAX, pause_s * 1.1)
 
 
 def _progress(told: Sequence[Mapping[str, Any]], asked: Collection[str]) -> Progress:
