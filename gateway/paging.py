@@ -23,7 +23,7 @@ from gateway.call import Call
 from gateway.problems import Problem
 
 LIMIT_MAX, LIMIT = 100, 50
-CURSOR_CHARS_MAX = 512
+CURSOR_CHARS_MAX = 4000  # places hold names that sources gave: long ones, in letters of four bytes
 MAC_BYTES = 16
 
 Row = TypeVar("Row")

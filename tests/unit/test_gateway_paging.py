@@ -50,6 +50,12 @@ def test_case_06_a_cursor_opens_for_no_other_system_user_or_list(key: bytes, sco
         opened(sealed([1], KEY, SCOPE), key, scope)
 
 
+def test_a_cursor_of_the_longest_names_can_be_sent_back() -> None:
+    """A lot stands at a moment, a trade's id of 200 letters, and a coin and an account of 100 each."""
+    longest = [NOON, "\U0001f680" * 200, "\U0001f680" * 100, "\U0001f680" * 100, "short"]
+    assert len(sealed(longest, KEY, SCOPE)) <= CURSOR_CHARS_MAX
+
+
 @given(st.text(max_size=CURSOR_CHARS_MAX))
 def test_case_06_whatever_a_client_makes_up_is_refused(cursor: str) -> None:
     with pytest.raises(Problem):
