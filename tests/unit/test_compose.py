@@ -18,7 +18,8 @@ COMPOSE = cast(dict[str, Any], yaml.safe_load((TOP / "docker-compose.yml").read_
 SERVICES = cast(dict[str, dict[str, Any]], COMPOSE["services"])
 OURS = ("migrate", "gateway", "worker", "dispatcher")
 STORES = ("postgres", "redis", "rabbitmq")
-LASTING = (*STORES, "gateway", "worker", "dispatcher", "console")
+OBSERVERS = ("prometheus", "grafana")
+LASTING = (*STORES, "gateway", "worker", "dispatcher", "console", *OBSERVERS)
 DOCKERFILE = (TOP / "ops" / "Dockerfile").read_text()
 CONSOLE = (TOP / "ops" / "Dockerfile.frontend").read_text()
 STOPPED_BY = {"postgres": "SIGINT", "console": "SIGQUIT"}  # fast, and after the answers under way
@@ -41,7 +42,9 @@ def filled_in(name: str) -> dict[str, str]:
 
 
 def test_the_parts_are_those_of_the_design() -> None:
-    assert set(SERVICES) == {*OURS, *STORES, "console"}
+    assert set(SERVICES) == {*OURS, *STORES, "console", *OBSERVERS}
+    assert {name for name in SERVICES if "profiles" in SERVICES[name]} == set(OBSERVERS)
+    assert all(SERVICES[name]["profiles"] == ["observe"] for name in OBSERVERS)
     commands = {name: SERVICES[name]["command"] for name in OURS}
     assert commands == {"migrate": ["migrate"], "gateway": ["serve"], "worker": ["worker"], "dispatcher": ["dispatch"]}
 
@@ -140,14 +143,14 @@ def test_images_are_named_with_a_version() -> None:
     images = [str(service["image"]) for service in SERVICES.values()]
     images += re.findall(r"^FROM (\S+)", DOCKERFILE + CONSOLE, re.MULTILINE)
     for image in images:
-        assert re.fullmatch(r"[a-z/-]+:(\$\{SLUICE_VERSION:-)?[0-9][\w.-]*\}?", image), image
+        assert re.fullmatch(r"[a-z/-]+:(\$\{SLUICE_VERSION:-)?v?[0-9][\w.-]*\}?", image), image
 
 
 def test_the_stores_are_reached_from_inside_only_and_the_gateway_from_this_host_only() -> None:
     assert COMPOSE["networks"]["stores"] == {"internal": True}
     assert all(SERVICES[name]["networks"] == ["stores"] for name in STORES)
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert published.keys() == {"gateway", "console"}
+    assert published.keys() == {"gateway", "console", *OBSERVERS}
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
     assert SERVICES["console"]["networks"] == ["outside"]
 
@@ -156,6 +159,25 @@ def test_what_must_last_is_on_a_volume() -> None:
     for name in STORES:
         assert any(str(mount).startswith(f"{name}:/") for mount in SERVICES[name]["volumes"])
         assert name in COMPOSE["volumes"]
+
+
+def test_prometheus_reaches_every_process_that_tells_and_only_their_containers_are_open_to_it() -> None:
+    scraped = yaml.safe_load((TOP / "ops" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    for config in (job["dns_sd_configs"][0] for job in scraped):
+        (name,) = config["names"]
+        settings = Settings.from_env(filled_in(name))
+        assert (settings.metrics_host, settings.metrics_port) == ("0.0.0.0", config["port"])
+        assert set(SERVICES[name]["networks"]) & set(SERVICES["prometheus"]["networks"])
+        assert not any(str(config["port"]) in port for port in SERVICES[name].get("ports", []))
+
+
+def test_nobody_can_log_in_to_grafana_for_there_is_no_password() -> None:
+    told = SERVICES["grafana"]["environment"]
+    assert (told["GF_AUTH_DISABLE_LOGIN_FORM"], told["GF_AUTH_BASIC_ENABLED"]) == ("true", "false")
+    assert (told["GF_AUTH_ANONYMOUS_ORG_ROLE"], told["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"]) == (
+        "Viewer",
+        "true",
+    )
 
 
 def test_redis_keeps_a_file_and_evicts_nothing() -> None:
