@@ -143,7 +143,7 @@ async def change_password(call: Call, body: PasswordChange) -> None:
 
 @routes.get("/auth/api-keys", needs="account:read")
 async def list_keys(call: Call) -> list[KeyAnswer]:
-    """Your API keys, the newest first, without their secrets."""
+    """Your API keys, the newest first, without their secrets, with the last 20 that were revoked or expired."""
     async with call.parts.database.connect() as conn:
         return [_key(one) for one in await apikeys.listed(conn, UUID(call.principal.user))]
 

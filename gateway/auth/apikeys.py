@@ -14,7 +14,7 @@ from secrets import token_hex, token_urlsafe
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, or_, select
+from sqlalchemy import ColumnElement, Row, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.auth import users
@@ -26,7 +26,9 @@ from gateway.principal import SCOPES, Principal, Role
 
 PREFIX = "slc_"
 KEYS_MAX = 20
+ENDED_KEPT = 20
 USED_EVERY = timedelta(minutes=1)
+_NEWEST_FIRST = (api_keys.c.created_at.desc(), api_keys.c.id)
 _KEY = re.compile(r"slc_([0-9a-f]{16})_[A-Za-z0-9_-]{43}", re.ASCII)
 
 
@@ -78,8 +80,9 @@ async def create(
         raise BadKey(f"no key of this user can have {', '.join(sorted(more))}")
     if expires_at is not None and expires_at <= now:
         raise BadKey("a key expires in the future")
-    if sum(one.revoked_at is None for one in await listed(conn, user)) >= KEYS_MAX:
+    if await _count_good(conn, user, now) >= KEYS_MAX:
         raise BadKey(f"a user has up to {KEYS_MAX} keys: revoke one first")
+    await _forget_ended(conn, user, now)
     key = token_hex(8)
     text = f"{PREFIX}{key}_{token_urlsafe(32)}"
     made = ApiKey(key, user, name, tuple(sorted(asked)), now, expires_at, None, None)
@@ -90,8 +93,8 @@ async def create(
 
 
 async def listed(conn: AsyncConnection, user: UUID) -> Sequence[ApiKey]:
-    """Give a user's keys, the newest first."""
-    query = select(api_keys).where(api_keys.c.user_id == user).order_by(api_keys.c.created_at.desc(), api_keys.c.id)
+    """Give a user's keys, the newest first, with the last ones that were revoked or have expired."""
+    query = select(api_keys).where(api_keys.c.user_id == user).order_by(*_NEWEST_FIRST)
     return [_key(row) for row in await conn.execute(query)]
 
 
@@ -125,6 +128,23 @@ async def accept(conn: AsyncConnection, text: str, pepper: bytes, *, now: dateti
     await conn.execute(api_keys.update().where(api_keys.c.id == row.id, long_ago).values(last_used_at=now))
     scopes = frozenset(row.scopes) & scopes_of_keys(user.role)
     return Accepted(Principal(str(user.id), user.role, scopes, row.id), row.expires_at)
+
+
+def _good(now: datetime) -> ColumnElement[bool]:
+    not_expired = or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now)
+    return and_(api_keys.c.revoked_at.is_(None), not_expired)
+
+
+async def _count_good(conn: AsyncConnection, user: UUID, now: datetime) -> int:
+    query = select(func.count()).where(api_keys.c.user_id == user, _good(now))
+    return int((await conn.execute(query)).scalar_one())
+
+
+async def _forget_ended(conn: AsyncConnection, user: UUID, now: datetime) -> None:
+    # The record tells of every key; who makes and revokes keys all day must not fill a table with them.
+    ended = select(api_keys.c.id).where(api_keys.c.user_id == user, ~_good(now))
+    older = ended.order_by(*_NEWEST_FIRST).offset(ENDED_KEPT)
+    await conn.execute(api_keys.delete().where(api_keys.c.id.in_(older)))
 
 
 def _key(row: Row[Any]) -> ApiKey:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
@@ -121,19 +122,28 @@ class Auth:
         await self.throttle.give_back(users.folded(name), network)
         if scopes is not None and (more := frozenset(scopes) - SCOPES[user.role]):
             raise Problem("invalid", f"this user cannot have {', '.join(sorted(more))[:200]}")
-        again = await self._rehash(user, password)
+        session = await self._begin(origin, user, await self._rehash(user, password), scopes, network)
+        if session is None:  # another password since it was looked at: whether this one is right is asked anew
+            return await self.login(origin, name, password, scopes)
+        metrics.LOGINS.labels("done").inc()
+        return self._tokens(session)
+
+    async def _begin(
+        self, origin: Origin, seen: User, again: str | None, scopes: Iterable[str] | None, network: str
+    ) -> Session | None:
+        """Open the session of a user whose password was right; None where the user has another one by now."""
         async with self.database.begin() as conn:
-            # Read anew under a lock: it may have been disabled while its password was looked at.
-            user = await users.get(conn, user.id, lock=True)
+            user = await users.get(conn, seen.id, lock=True)
             if not user.enabled:
                 raise Problem("invalid_credentials", headers=_CHALLENGE)
+            if not _same(user, seen):
+                return None
             await users.logged_in(conn, user.id, again, now=self.settings.now())
             session = await sessions.begin(
                 conn, user, scopes, network=network, spans=self.settings.spans, now=self.settings.now()
             )
             await note(conn, replace(origin, actor=str(user.id)), "login", f"session:{session.id}")
-        metrics.LOGINS.labels("done").inc()
-        return self._tokens(session)
+            return session
 
     async def refresh(self, origin: Origin, token: str) -> Tokens:
         """Take a refresh token for the next one and a new access token."""
@@ -178,6 +188,8 @@ class Auth:
         await self.throttle.give_back(user.name, network)
         kept = await self.hash_new(new, user.name, user.display_name)
         async with self.changing() as conn:
+            if not _same(await users.get(conn, user.id, lock=True), user):
+                raise Problem("invalid_credentials", "the password has just been changed", headers=_CHALLENGE)
             keep = UUID(principal.session) if principal.session else None
             await users.set_password(conn, origin, user.id, kept, keep=keep, now=self.settings.now())
 
@@ -238,6 +250,11 @@ class Auth:
             refresh_expires_in=int((session.ends_at - now).total_seconds()),
             scopes=claims.scopes,
         )
+
+
+def _same(now: User, seen: User) -> bool:
+    """Whether a user has the password that was looked at."""
+    return hmac.compare_digest(now.password_hash or "", seen.password_hash or "")
 
 
 @asynccontextmanager

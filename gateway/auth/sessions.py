@@ -2,7 +2,8 @@
 
 A refresh token is 256 bits of chance, kept as its SHA-256, good for one use.  Its successor is not chance but an HMAC
 of it under a key that only gateways have: two tabs that refresh at once get the same one, though nobody kept its text.
-Once a token's successor has been used, or some seconds have passed, the token is a stolen one: the family dies.
+Once a token's successor has been used, or some seconds have passed, or another network comes with it, the token is a
+stolen one: the family dies.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from gateway.auth.users import User
 PREFIX = "slr_"
 _TOKEN = re.compile(r"slr_[A-Za-z0-9_-]{43}", re.ASCII)
 KEPT_AFTER_END = timedelta(days=7)
-Refused = Literal["unknown", "ended", "elsewhere", "reuse"]
+Refused = Literal["unknown", "ended", "reuse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +99,10 @@ async def refresh(
         await _keep(conn, successor, session.id, idle_ends_at=min(session.ends_at, now + spans.idle))
         rotation = {"rotated_at": now, "rotated_by": network, "successor": _digest(successor)}
         await conn.execute(refresh_tokens.update().where(refresh_tokens.c.digest == digest).values(rotation))
-    elif not (now - row.rotated_at <= spans.grace and await _unused(conn, row)):
+    # Two networks are two who have it, also within the grace; which of them is the thief, nobody can tell.
+    elif not (now - row.rotated_at <= spans.grace and row.rotated_by == network and await _unused(conn, row)):
         await _stolen(conn, session, origin, now)
         return "reuse"
-    elif row.rotated_by != network:
-        return "elsewhere"  # a thief within the grace: gets nothing, and the owner keeps the session
     scopes = None if session.scopes is None else frozenset(session.scopes)
     return Session(session.id, user, scopes, session.ends_at, successor)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -196,7 +197,20 @@ class Door:
         secure(answer.headers)
         self._cors.mark(request, answer.headers)
         headers: Mapping[str, str] = {**answer.headers, **(passage.quota or {}), "X-Request-Id": passage.request_id}
-        return await EventStream(self._draining.until_draining(stream.chunks)).respond(request, headers)
+        chunks = self._while_let_in(request, stream.chunks)
+        return await EventStream(self._draining.until_draining(chunks)).respond(request, headers)
+
+    async def _while_let_in(
+        self, request: web.Request, chunks: AsyncGenerator[bytes, None]
+    ) -> AsyncGenerator[bytes, None]:
+        """Hand on what comes while its reader would be let in: who is logged out is told nothing more."""
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                try:
+                    await self._authenticator.authenticate(request)
+                except Problem:
+                    return
+                yield chunk
 
 
 def _not_that_method(allowed: set[str]) -> Run:

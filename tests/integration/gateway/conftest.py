@@ -33,6 +33,7 @@ from ledger import migrate
 from ledger.engine import open_ledger
 from ops.embedded import Stack
 from ops.health import database_answers, redis_answers
+from tests.integration.gateway.accounts import House, forget_guesses, open_house
 from tests.integration.gateway.standins import CountingLimiter, WordAuthenticator, principal
 from workers.plan import misfit
 from workers.providers import load_providers
@@ -157,6 +158,19 @@ async def nobody(gateway: Gateway) -> AsyncIterator[ClientSession]:
     """Somebody without a token."""
     async with client_of(gateway, None) as session:
         yield session
+
+
+@pytest.fixture(scope="module")
+async def house(gateway: Gateway) -> AsyncIterator[House]:
+    """A gateway with real authentication over the same stores."""
+    async with open_house(gateway.parts) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def no_guesses(gateway: Gateway) -> None:
+    """Nobody has guessed a password so far."""
+    await forget_guesses(gateway.parts.redis, ("127.0.0.1", "198.51.100.20", "2001:db8::/64"))
 
 
 @pytest.fixture(scope="session")
