@@ -104,3 +104,17 @@ def variables() -> set[str]:
     environment = Listening()
     Settings.from_env(environment)
     return environment.asked
+
+
+PLACES = r"`((?:broker|workers|ledger|gateway|ops|tests|docs)/[\w./-]+\.\w+)`(?: \(`(\w+)`\))?"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_is_named_is_there_with_what_is_named_in_it(page: Path) -> None:
+    lost = []
+    for path, name in re.findall(PLACES, prose(page)):
+        if not (TOP / path).is_file() or not re.search(
+            rf"\b(?:def|class) {name}\b" if name else "", (TOP / path).read_text()
+        ):
+            lost.append(f"{path} {name}")
+    assert lost == []
