@@ -19,7 +19,7 @@ class Absent(Exception):
 
 def promtool() -> Path:
     """Find promtool, or take it out of the package ``prometheus``; raises Absent."""
-    found = os.environ.get("SLUICE_PROMTOOL") or shutil.which("promtool")
+    found = os.environ.get("PROMTOOL") or shutil.which("promtool")
     if found:
         return Path(found)
     kept = FOLDER / "promtool"
