@@ -9,5 +9,8 @@ LOG_DROPPED = counter(SERIES["sluice_log_dropped_total"])
 
 
 def log_dropped(reason: str, records: int = 1) -> None:
-    """Count records that will not arrive; ``reason`` is one of a few words."""
+    """Count records that will not arrive; ``reason`` is one of a few words.
+
+    Say 0 for each reason at the start: the growth of a series that begins with its first event misses that event.
+    """
     LOG_DROPPED.labels(reason).inc(records)

@@ -38,6 +38,7 @@ def counted(log: Log, meters: Meters) -> Log:
 
 def drops_counted(write: Callable[[bytes], object]) -> Callable[[bytes], object]:
     """Count the access log's lines that could not be written."""
+    log_dropped("access_log", 0)
 
     def attempt(lines: bytes) -> None:
         try:
