@@ -117,10 +117,10 @@ _EMPTY = """DO $$
 DECLARE
     one record;
 BEGIN
-    FOR one IN SELECT oid::regclass AS name, relkind FROM pg_class
+    FOR one IN SELECT format('%I', relname) AS name, relkind FROM pg_class
         WHERE relkind IN ('r', 'v') AND relnamespace = current_schema()::regnamespace
     LOOP
-        IF to_regclass(one.name::text) IS NOT NULL THEN
+        IF to_regclass(one.name) IS NOT NULL THEN
             EXECUTE format('DROP %s %s CASCADE', CASE one.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, one.name);
         END IF;
     END LOOP;
