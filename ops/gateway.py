@@ -28,6 +28,7 @@ from gateway.health import Probe
 from gateway.limit import Outage, Policy, RateLimiter, open_limiter
 from gateway.problems import Problem
 from ops.bootstrap import configured_providers, open_database, open_hints, server, spent_in
+from ops.console_files import serve_console
 from ops.health import broker_answers, database_answers, redis_answers
 from ops.metrics.gateway import LimitMeters, counted, drops_counted, gateway_meters
 from ops.metrics.meters import Meters
@@ -115,6 +116,7 @@ async def open_gateway(
             keys=auth.key_set,
             settings=settings.gateway.edge,
         )
+        serve_console(app)
         yield OpenGateway(app, parts, limiter, heard, probes, meters)
 
 

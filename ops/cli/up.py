@@ -176,6 +176,7 @@ def _tell(standing: Up, processes: int, added: int) -> None:
         ("providers", f"sandbox at {standing.sandbox.url}" if standing.sandbox else _with_key(settings)),
         ("workers", f"{processes} processes, and a dispatcher"),
         ("gateway", f"http://{settings.gateway.host}:{settings.gateway.port}/api/v1"),
+        ("console", f"http://{settings.gateway.host}:{settings.gateway.port}/console/"),
     ]
     if added:
         lines.append(("streams", f"{added} registered: sluice streams list"))

@@ -1,0 +1,42 @@
+// What the broker holds, and the rows behind it: the rows are the truth, messages are hints.
+
+import { to } from "../address.js";
+import { api } from "../api.js";
+import { h, link, table } from "../dom.js";
+import { count, when } from "../words.js";
+
+export const queues = {
+  title: "Queues",
+  every_s: 15,
+  load: (_, signal) => api.get("/queues", { signal }),
+  show: (found) => [
+    queueTable(found, { whole: true }),
+    h(
+      "p",
+      { class: "soft" },
+      "Unknown: the broker does not answer, or has no word for it (RabbitMQ tells neither unacknowledged nor delayed " +
+        "messages). How many workers listen is told by the metric sluice_queue_consumers, not by the API.",
+    ),
+  ],
+};
+
+export function queueTable(found, { whole = false } = {}) {
+  const number = true;
+  const broker = [
+    { head: "Unacknowledged", cell: (one) => count(one.unacked), number },
+    { head: "Delayed", cell: (one) => count(one.delayed), number },
+    { head: "Given up by the broker", cell: (one) => count(one.dead), number },
+  ];
+  const jobs = (state) => ({ head: `Jobs ${state}`, cell: (one) => count(one[`jobs_${state}`]), number });
+  const columns = [
+    { head: "Queue", names: true, cell: (one) => one.name },
+    { head: "Messages ready", cell: (one) => count(one.ready), number },
+    ...(whole ? broker : []),
+    jobs("queued"),
+    jobs("running"),
+    jobs("waiting"),
+    { head: "Jobs failed", cell: (one) => (one.jobs_failed ? link(String(one.jobs_failed), to("dead")) : "0"), number },
+    { head: "Oldest job asked for", cell: (one) => when(one.oldest_at, "-") },
+  ];
+  return h("section", {}, whole ? null : h("h2", {}, "Queues"), table("Queues: messages and jobs", columns, found));
+}
