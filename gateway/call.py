@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from broker.limiter import ProviderLimiter
 from broker.producer import Producer
 from gateway.principal import Principal
+from gateway.turns import Turns
 from ledger.tenancy import acting_for
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class Parts:
     ``providers`` is the limiter of the providers that workers call: its ``limits`` name those there are.
     ``cursor_key`` signs the cursors of lists, the same in all processes of a system.  ``misfit`` says why a provider
     could not do a job (kind and args, which fit their kind's schema), or None.  ``jobs_max`` is how many jobs of one
-    owner may be under way at once; ``following`` counts the open event streams of each user of this process.
+    owner may be under way at once; ``following`` counts the open event streams of each user of this process, ``turns``
+    lets each user have so many transactions at once.
     """
 
     database: AsyncEngine
@@ -45,6 +47,7 @@ class Parts:
     misfit: Callable[[str, Mapping[str, Any]], str | None] = _anything
     jobs_max: int = 100
     following: Counter[str] = field(default_factory=Counter)
+    turns: Turns = field(default_factory=Turns)
     auth: Auth | None = None
 
 
@@ -73,13 +76,14 @@ class Call:
     @asynccontextmanager
     async def rows(self) -> AsyncIterator[AsyncConnection]:
         """One transaction as the asker: row-level security shows and takes only the asker's rows."""
-        async with self.parts.database.begin() as conn, acting_for(conn, self.principal.user):
+        user = self.principal.user
+        async with self.parts.turns.taken(user), self.parts.database.begin() as conn, acting_for(conn, user):
             yield conn
 
     @asynccontextmanager
     async def books(self) -> AsyncIterator[AsyncConnection]:
         """One transaction for the ledger's questions about a user's books, which act for that user themselves."""
-        async with self.parts.database.begin() as conn:
+        async with self.parts.turns.taken(self.principal.user), self.parts.database.begin() as conn:
             yield conn
 
     @asynccontextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from gateway.api.book_shapes import ByMethod, when
 from gateway.call import Call
 from gateway.problems import Problem
@@ -15,7 +17,8 @@ routes = Routes("statements")
 @routes.get("/statements", needs="ledger:read", media_type="text/csv")
 async def statement_csv(call: Call, query: ByMethod) -> Reply[str]:
     """A statement as CSV: one row for each disposal, with the lots that it used."""
-    return Reply(as_csv(await _seen(call, query)), headers=_named(query, "csv"))
+    written = await asyncio.to_thread(as_csv, await _seen(call, query))
+    return Reply(written, headers=_named(query, "csv"))
 
 
 @routes.get("/statements/beancount", needs="ledger:read", media_type="text/plain")
@@ -25,9 +28,10 @@ async def statement_beancount(call: Call, query: ByMethod) -> Reply[str]:
     422 for AVERAGE, which Beancount does not have.
     """
     try:
-        return Reply(as_beancount(await _seen(call, query)), headers=_named(query, "beancount"))
+        written = await asyncio.to_thread(as_beancount, await _seen(call, query))
     except NoStatement as error:
         raise Problem("invalid", str(error), field="method") from None
+    return Reply(written, headers=_named(query, "beancount"))
 
 
 async def _seen(call: Call, query: ByMethod) -> View:
