@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from ops.logs.batches import BATCH_BYTES, BATCH_RECORDS, EVENT_EXTRA_BYTES
 
+AT_ONCE = 50
 Dropped = Callable[[str, int], object]
 
 
@@ -103,18 +104,25 @@ class Buffer:
         with self._changed:
             self._changed.wait_for(lambda: self._hurried or self._plain or self._errors)
             self._changed.wait_for(lambda: self._hurried or self._full, timeout=within_s)
-            batch: list[Line] = []
-            size = 0
-            while (queue := self._oldest()) and len(batch) < BATCH_RECORDS:
-                line = queue[0][1]
-                if size + line.size > BATCH_BYTES:
-                    break
-                queue.popleft()
-                batch.append(line)
-                size += line.size
-            self._bytes -= size
-            self._in_hand = (len(batch), size)
-            return batch
+        batch: list[Line] = []
+        more = True
+        while more:
+            with self._changed:  # for a few records at a time: who logs waits for this
+                more = self._move(batch)
+        return batch
+
+    def _move(self, batch: list[Line]) -> bool:
+        """Put some of the oldest into the reader's hand; give whether more would fit."""
+        for _ in range(AT_ONCE):
+            queue = self._oldest()
+            count, size = self._in_hand
+            if queue is None or count >= BATCH_RECORDS or size + queue[0][1].size > BATCH_BYTES:
+                return False
+            _, line = queue.popleft()
+            batch.append(line)
+            self._bytes -= line.size
+            self._in_hand = (count + 1, size + line.size)
+        return True
 
     def _oldest(self) -> deque[tuple[int, Line]] | None:
         if self._plain and self._errors:

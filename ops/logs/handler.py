@@ -122,9 +122,10 @@ class BoundedHandler(CloudWatchLogHandler):
         at_ms = int((time.time() if at_s is None else at_s) * 1000)
         self.buffer.put(Line(at_ms, level, fitting(text.encode("utf-8", "replace"))))
         if self._sender is None and not self.closed:
-            self._start()
+            self.start()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start sending; otherwise the first record does, and waits for a thread to start."""
         with self._starting:
             if self._sender is None and not self.closed:
                 self._sender = threading.Thread(target=self._send, name="log shipping", daemon=True)

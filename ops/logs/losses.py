@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+REASONS = ("full", "gave_up", "refused", "too_old", "too_new", "closed")
+
 
 @dataclass(frozen=True, slots=True)
 class Loss:

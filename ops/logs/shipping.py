@@ -14,7 +14,7 @@ from botocore.config import Config
 
 from ops.log import attached
 from ops.logs.handler import BoundedHandler, Bounds, Told
-from ops.logs.losses import Loss
+from ops.logs.losses import REASONS, Loss
 from ops.metrics.drops import log_dropped
 from ops.settings import Settings
 
@@ -36,6 +36,9 @@ def shipped(settings: Settings, group: str, role: str, bounds: Bounds | None = N
         bounds=bounds,
         told=Told(count=log_dropped, failing=_failing, lost=_lost),
     )
+    for reason in REASONS:
+        log_dropped(reason, 0)  # so that the first drop is seen as growth
+    handler.start()
     try:
         with attached(settings, handler, handler):
             yield handler
