@@ -106,6 +106,12 @@ class System:
         wait_for(lambda: process.poll() is not None or READY in self.told.read_text(), within_s=COMMAND_S)
         assert process.poll() is None, self.told.read_text()
         assert READY in self.told.read_text()
+        wait_for(lambda: process.poll() is not None or self.answers(), within_s=COMMAND_S)
+
+    def answers(self) -> bool:
+        """Whether the gateway takes connections: it is the last to be there."""
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", int(self.environment["SLUICE_PORT"]))) == 0
 
     def down(self) -> None:
         """Stop it as Ctrl-C does; nothing may go wrong on the way out."""
