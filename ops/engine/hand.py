@@ -54,7 +54,7 @@ class Hand:
     def __init__(self, parts: dict[str, Part], hooks: Hooks, *, room: int) -> None:
         """At most ``room`` at once."""
         self._parts, self._hooks, self._room = parts, hooks, room
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._running: dict[asyncio.Task[None], tuple[Delivery, float]] = {}
         self._cancelled: dict[asyncio.Task[None], tuple[Why, float]] = {}
         self._waiting: list[tuple[int, int, Delivery]] = []
@@ -96,7 +96,7 @@ class Hand:
 
     def look(self) -> None:
         """Cancel what is over its time limit, and tell of what does not heed."""
-        now = self._loop.time()
+        now = self.loop.time()
         for task, (delivery, began) in list(self._running.items()):
             part = self._parts.get(delivery.actor_name)
             if (told := self._cancelled.get(task)) is not None:
@@ -112,8 +112,8 @@ class Hand:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _start(self, delivery: Delivery) -> None:
-        task = self._loop.create_task(self._work(delivery))
-        self._running[task] = (delivery, self._loop.time())
+        task = self.loop.create_task(self._work(delivery))
+        self._running[task] = (delivery, self.loop.time())
         self._empty.clear()
 
     async def _work(self, delivery: Delivery) -> None:
@@ -141,7 +141,7 @@ class Hand:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(min(self._room, THREADS_MAX), thread_name_prefix="sync actors")
         call = partial(copy_context().run, part.run, *delivery.args, **delivery.kwargs)
-        return self._loop.run_in_executor(self._pool, call)
+        return self.loop.run_in_executor(self._pool, call)
 
     def _why(self, delivery: Delivery, error: BaseException) -> BaseException:
         task = asyncio.current_task()
@@ -155,7 +155,7 @@ class Hand:
 
     def _cancel(self, task: asyncio.Task[None], why: Why) -> None:
         if task not in self._cancelled:
-            self._cancelled[task] = (why, self._loop.time())
+            self._cancelled[task] = (why, self.loop.time())
             task.add_done_callback(self._cut_off)
         task.cancel()
 
