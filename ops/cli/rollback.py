@@ -74,7 +74,7 @@ def _numbers(given: Sequence[str]) -> dict[str, int]:
 def _client(region: str | None) -> Ecs:
     import boto3  # noqa: PLC0415  half a second that no other command need wait
 
-    return cast(Ecs, boto3.client("ecs", region_name=region))
+    return cast(Ecs, boto3.Session(region_name=region).client("ecs"))
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def _in_one_line() -> Iterator[None]:
             "AWS knows nobody here: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         ) from None
     except exceptions.NoRegionError:
-        raise CannotDo("no AWS region: say --region, or set AWS_REGION") from None
+        raise CannotDo("no AWS region: say --region, or set AWS_DEFAULT_REGION") from None
     except (exceptions.BotoCoreError, exceptions.ClientError) as error:
         raise CannotDo(f"AWS: {str(error).splitlines()[0]}") from None
 
