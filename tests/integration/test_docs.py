@@ -39,15 +39,23 @@ def in_language(language: str) -> list[Block]:
 def typed_commands() -> Iterator[tuple[Block, str]]:
     """Every command of a console block, in the order in which a reader types them.
 
-    The runbook comes last; what it repeats, on many pages, is executed once.
+    The runbook comes last.  What it repeats, on many pages, is executed once, but for what follows a command of its
+    block that is new.
     """
     told = sorted(in_language("console"), key=lambda block: RUNBOOK in block.page.parents)  # a stable sort
-    seen = set()
+    seen: set[str] = set()
     for block in told:
+        begun = RUNBOOK not in block.page.parents
         for command in block.commands:
-            if RUNBOOK not in block.page.parents or command not in seen:
+            begun = begun or bare(command) not in seen
+            seen.add(bare(command))
+            if begun:
                 yield block, command
-            seen.add(command)
+
+
+def bare(command: str) -> str:
+    """Give a command without the comment that may follow it."""
+    return re.split(r" +#", command)[0]
 
 
 # -- a checkout of the reader's own ------------------------------------------------------------------------------------
@@ -152,7 +160,7 @@ def execute(words: list[str], block: Block, system: System, typed: str | None = 
 
 
 def said(block: Block, command: str) -> str:
-    return f"{block}: {re.split(r' +#', command)[0]}"
+    return f"{block}: {bare(command)}"
 
 
 @pytest.mark.parametrize(("block", "command"), [pytest.param(*typed, id=said(*typed)) for typed in typed_commands()])
