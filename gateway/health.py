@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Literal
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
@@ -39,7 +39,7 @@ class Readiness(msgspec.Struct):
 
 def health_routes(probes: Mapping[str, Probe], leaving: Callable[[], bool] = lambda: False) -> Routes:
     """Give both routes; a probe raises when its dependency cannot be used, ``leaving`` says that this process goes."""
-    routes = Routes("health")
+    routes, ask = Routes("health"), shared(lambda: readiness(probes))
 
     @routes.get("/healthz", needs=None, free=True)
     async def healthz(_: Call) -> Alive:
@@ -52,12 +52,25 @@ def health_routes(probes: Mapping[str, Probe], leaving: Callable[[], bool] = lam
 
         503 while one of them is away, and while this process is being stopped.
         """
-        found = await readiness(probes)
+        found = await ask()
         if leaving():
             found = Readiness("not ready", {**found.checks, "gateway": "stopping"}, found.schema)
         return Reply(found, status=200 if found.status == "ready" else 503)
 
     return routes
+
+
+def shared(ask: Callable[[], Coroutine[Any, Any, Readiness]]) -> Callable[[], Awaitable[Readiness]]:
+    """Ask once for all who want to know meanwhile: anybody may, and many askers must not be many queries."""
+    asking: asyncio.Task[Readiness] | None = None
+
+    async def asked() -> Readiness:
+        nonlocal asking
+        if asking is None or asking.done():
+            asking = asyncio.create_task(ask())
+        return await asyncio.shield(asking)
+
+    return asked
 
 
 def health_app(probes: Mapping[str, Probe]) -> web.Application:

@@ -40,7 +40,7 @@ KINDS: Mapping[str, Kind] = {
     "conflict": Kind(409, "The state of the thing does not allow this"),
     "idempotency_key_in_use": Kind(409, "A request with this Idempotency-Key is still under way"),
     "too_large": Kind(413, "The request is larger than is taken here"),
-    "unsupported_media_type": Kind(415, "Only application/json is taken here"),
+    "unsupported_media_type": Kind(415, "The body is of a type that is not taken here"),
     "invalid": Kind(422, "The request does not say something that can be done"),
     "weak_password": Kind(422, "This password is too easy to guess"),
     "idempotency_key_reused": Kind(422, "This Idempotency-Key was used for another request"),

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gateway.api.origin import origin
 from gateway.api.tokens import Password
+from gateway.audited import note
 from gateway.auth import users as rows
 from gateway.auth.users import BadUser, LastAdministrator, NameTaken, NoUser, User
 from gateway.call import Call
@@ -70,9 +71,10 @@ class _Place(NamedTuple):
 
 @routes.get("/users", needs="admin:read")
 async def list_users(call: Call, query: Listing) -> Page[UserAnswer]:
-    """All users, by name."""
+    """All users, by name; that they were read is written down."""
     place = after(call, query, _Place)
     async with call.works() as conn:
+        await note(call, conn, "users.read", "all")
         found = await rows.listed(conn, after=place.name if place else "", limit=query.limit + 1)
     return page(call, query, found, lambda user: (user.name,), _answer)
 

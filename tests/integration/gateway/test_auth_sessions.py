@@ -302,7 +302,8 @@ async def test_a_new_password_ends_the_other_sessions(house: House) -> None:
 
 
 async def test_users_are_listed_added_and_not_added_twice(house: House) -> None:
-    admin = (await house.tokens(await house.add("admin")))["access_token"]
+    operator = await house.add("admin")
+    admin = (await house.tokens(operator))["access_token"]
     new: dict[str, Any] = {"name": f"N{UUID(int=0x5EED).hex[-6:]}", "password": PASSWORD}
     made = await house.ask("POST", "users", admin, json=new)
     assert (made.status, made.body["name"], made.body["role"]) == (201, new["name"].lower(), "user")
@@ -316,6 +317,7 @@ async def test_users_are_listed_added_and_not_added_twice(house: House) -> None:
     names = [one["name"] for one in first.body["data"] + rest.body["data"]]
     assert names == sorted(set(names))
     assert "password" not in str(rest.body)
+    assert (await house.audit(actor=str(operator.id))).count(("users.read", "done")) == 2
     assert (await house.ask("POST", f"users/{made.body['id']}/logout", admin)).status == 204
     assert (await house.ask("PATCH", f"users/{UUID(int=1)}", admin, json={"role": "user"})).status == 404
 
