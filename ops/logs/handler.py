@@ -77,7 +77,6 @@ class BoundedHandler(CloudWatchLogHandler):
         """Make no call and start nothing.  ``stream`` names this process, and a forked child anew; ``client`` makes
         a client of CloudWatch Logs, which should not retry by itself and should have short time-outs."""
         self._bounds, self._told, self._stream, self._client = bounds or Bounds(), told or Told(), stream, client
-        self._rng = Random()  # noqa: S311  spreads retries
         self.closed = False
         super().__init__(
             log_group_name=group,
@@ -93,6 +92,7 @@ class BoundedHandler(CloudWatchLogHandler):
         super()._init_state()
         self.losses = Losses(self._told.count)
         self.buffer = Buffer(self._bounds.records, self._bounds.bytes, self.losses.add)
+        self._rng = Random()  # noqa: S311  spreads retries
         self._sender: threading.Thread | None = None
         self._starting = threading.Lock()
         self._closing, self._abandoned = threading.Event(), threading.Event()
