@@ -91,7 +91,7 @@ async def opened() -> AsyncIterator[System]:
             await enter(child(["-m", "ops.cli", "serve"], {**environment, **more, "SLUICE_PORT": str(port)}, var))
             gateways[name] = f"http://127.0.0.1:{port}"
         for url in gateways.values():
-            await until(partial(_ready, url), f"{url} to be ready")
+            await until(partial(ready, url), f"{url} to be ready")
         yield System(var, gateways, auth, redis, line)
 
 
@@ -101,7 +101,8 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-async def _ready(url: str) -> bool:
+async def ready(url: str) -> bool:
+    """Whether a gateway there can work."""
     try:
         async with aiohttp.ClientSession() as session, session.get(f"{url}/readyz") as answer:
             return answer.status == 200
