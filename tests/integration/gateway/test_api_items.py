@@ -21,7 +21,7 @@ from tests.integration.gateway.conftest import BOB
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-TOKEN = "0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2"
+TOKEN = "0x" + 4 * "AbCdEf0123"
 
 
 @pytest.fixture

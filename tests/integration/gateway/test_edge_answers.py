@@ -20,7 +20,7 @@ from gateway.call import Call
 from gateway.edge import refusals
 from gateway.edge.settings import EdgeSettings
 from gateway.routes import Routes
-from tests.integration.gateway.front import AS_ADMIN, AS_USER, Front, Thing, open_front
+from tests.integration.gateway.front import AS_ADMIN, AS_USER, USER, Front, Thing, open_front
 from tests.workshop import eventually
 
 CONSOLE = "https://console.example.org"
@@ -217,8 +217,8 @@ async def test_a_line_says_who_asked_what_and_how_it_went(front: Front) -> None:
         "route": "GET /api/v1/things/{thing}",
         "status": 200,
         "address": "127.0.0.1",
-        "user": "5eed0000-0000-7000-8000-00000000000a",
-        "credential": "token-of-5eed0000-0000-7000-8000-00000000000a",
+        "user": USER,
+        "credential": f"token-of-{USER}",
     }
 
 
