@@ -22,6 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from broker.messages import queues
 from ledger import migrate
 from ledger.engine import LedgerUnreachable, open_ledger
+from ops.backups.programs import BackupTrouble
+from ops.backups.programs import found as program
 from ops.doctor_queues import broken_queues, depths
 from ops.servers import located
 from ops.settings import BadSetting, Settings
@@ -151,13 +153,33 @@ async def _database(settings: Settings) -> list[Finding]:
         version = (await conn.execute(text("SHOW server_version"))).scalar_one()
         found = [Finding("database", "ok", f"{settings.database_url}: PostgreSQL {version}")]
         current, head = await asyncio.to_thread(migrate.current, url), migrate.head()
+        if current is not None and current not in migrate.revisions():
+            detail = f"{current}, newer than this code, whose newest is {head}"
+            return [
+                *found,
+                Finding("schema", "note", detail, "look with the code that runs here: nothing is to be migrated"),
+            ]
         if current != head:
             detail = f"{current or 'empty'}, this code needs {head}"
             return [*found, Finding("schema", "wrong", detail, "run sluice migrate")]
-        found.append(Finding("schema", "ok", head))
+        found += [Finding("schema", "ok", head), *await _broken_indexes(conn), await _backup_program(conn)]
         now = datetime.now(UTC)
         found += [await _dispatcher(conn), await _workers(conn), await _administrators(conn), *await _stopped(conn)]
         return [*found, await _undispatched(conn, now), await _landed(conn, now), await _dead(conn)]
+
+
+async def _broken_indexes(conn: AsyncConnection) -> list[Finding]:
+    rows = await conn.execute(text("SELECT indexrelid::regclass::text AS name FROM pg_index WHERE NOT indisvalid"))
+    remedy = "a migration left it unfinished: DROP INDEX CONCURRENTLY, then sluice migrate"
+    return [Finding(f"index {row.name}", "wrong", "is not valid: it is written and never read", remedy) for row in rows]
+
+
+async def _backup_program(conn: AsyncConnection) -> Finding:
+    version = int((await conn.execute(text("SHOW server_version_num"))).scalar_one()) // 10_000
+    try:
+        return Finding("backups", "ok", str(await asyncio.to_thread(program, "pg_dump", version)))
+    except BackupTrouble as error:
+        return Finding("backups", "note", str(error), "install PostgreSQL's client programs where backups are made")
 
 
 async def _dispatcher(conn: AsyncConnection) -> Finding:
