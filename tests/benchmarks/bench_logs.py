@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -101,6 +102,8 @@ def child(who: str, port: int, records: int, rate: float) -> Cost:
     if isinstance(handler, BoundedHandler):
         handler.start()  # as a process does long before it has much to say
         time.sleep(SETTLE_S)
+    gc.collect()
+    gc.freeze()  # as a worker does: what was imported, here a whole stand-in for AWS, is nobody's to walk through
     watch = Watch()
     sys.stdout.write("go\n")
     sys.stdout.flush()
