@@ -27,6 +27,7 @@ const top = document.getElementById("console");
 const main = h("main", { id: "main", tabindex: -1 });
 const freshness = h("span", { class: "soft" });
 const allowance = h("span", { class: "soft" });
+const pausing = button("Pause", () => pauseOrGoOn());
 let me = null;
 let paused = false;
 let asking = null;
@@ -85,7 +86,7 @@ function frame() {
       {},
       freshness,
       button("Read again", () => read(true), { key: "again" }),
-      button("Pause", pauseOrGoOn, { key: "pause" }),
+      pausing,
       allowance,
       h("span", { class: "soft" }, "Keys: 1-9 screens, r read again, / filter"),
     ),
@@ -125,11 +126,11 @@ async function read(again) {
   try {
     const data = await screen.load(place, mine.signal);
     if (mine.signal.aborted) return;
-    const kept = focused();
+    const kept = again ? standing() : null;
     const content = screen.show(data, place, () => read(true));
     shown = now();
     main.replaceChildren(h("h1", {}, screen.title), ...[content].flat(Infinity).filter(Boolean));
-    if (again) focusOn(kept);
+    if (kept) restore(kept);
   } catch (error) {
     if (mine.signal.aborted || !loggedIn()) return;
     failed(screen, error, again && shown);
@@ -154,6 +155,7 @@ function tell(screen) {
   const every = screen.every_s ? (paused ? ", paused" : `, again every ${duration(screen.every_s)}`) : "";
   const why = screen.every_s ? "" : ", not again by itself: each look is in the audit log";
   freshness.textContent = shown ? `Read at ${stamp(shown)}${every}${why}` : "Not read";
+  pausing.hidden = !screen.every_s;
   allowance.textContent = quota.limit ? `Requests left: ${quota.remaining} of ${quota.limit}` : "";
 }
 
@@ -161,28 +163,36 @@ function later(screen) {
   if (!screen.every_s || paused || document.hidden) return;
   timer = setTimeout(() => {
     const spare = quota.limit === null || quota.remaining >= quota.limit * SPARE_SHARE;
-    if (spare && !dialogIsOpen()) read(true);
+    if (spare && !dialogIsOpen() && !writing(document.activeElement)) read(true);
     else later(screen);
   }, screen.every_s * 1000);
 }
 
-function pauseOrGoOn(event) {
+function writing(element) {
+  return element?.closest?.("input, select, textarea, dialog") ?? null;
+}
+
+function pauseOrGoOn() {
   paused = !paused;
-  event.target.textContent = paused ? "Go on" : "Pause";
+  pausing.textContent = paused ? "Go on" : "Pause";
   if (paused) clearTimeout(timer);
   else read(true);
   tell(screenHere());
 }
 
-function focused() {
+// What somebody was at: the focused control and the opened details, by their keys.
+function standing() {
   const active = document.activeElement;
-  return main.contains(active) ? (active.dataset.key ?? active.id) : null;
+  const focus = main.contains(active) ? (active.dataset.key ?? active.id) : null;
+  return { focus, open: new Set([...main.querySelectorAll("details[open][data-key]")].map((one) => one.dataset.key)) };
 }
 
-function focusOn(kept) {
-  if (!kept) return;
-  const same = [...main.querySelectorAll("[data-key], [id]")].find((one) => (one.dataset.key ?? one.id) === kept);
-  same?.focus({ preventScroll: true });
+function restore({ focus, open }) {
+  for (const one of main.querySelectorAll("[data-key], [id]")) {
+    const key = one.dataset.key ?? one.id;
+    if (focus && key === focus) one.focus({ preventScroll: true });
+    if (one.localName === "details") one.open = open.has(key);
+  }
 }
 
 function turn() {
@@ -192,8 +202,7 @@ function turn() {
 }
 
 function shortcut(event) {
-  const typing = event.target.closest?.("input, select, textarea, dialog");
-  if (!me || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!me || writing(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
   const at = Number(event.key) - 1;
   if (NAMES[at]) go(to(NAMES[at]));
   else if (event.key === "r") read(true);

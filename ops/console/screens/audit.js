@@ -9,7 +9,7 @@ import { filter, pager } from "./paging.js";
 
 const ACTIONS = [
   "audit.read", "dead_letters.purge", "dead_letters.read", "dead_letters.replay", "job.cancel", "jobs.read", "login",
-  "provider.pause", "provider.resume", "scope.refused", "stream.pause", "stream.resume", "stream.run",
+  "provider.pause", "provider.resume", "scope.refused", "stream.pause", "stream.resume", "stream.run", "users.read",
 ];
 
 export const audit = {

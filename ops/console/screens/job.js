@@ -52,7 +52,7 @@ function told(job) {
     ["Progress", [`${landed} pages landed, ${posted} posted, ${total ?? "unknown"} in all`, text ? h("p", { class: "soft" }, text) : null]],
     ["Calls and cost", [count(job.calls), " calls, cost ", count(job.cost)]],
     ["Asked for", moment(job.created_at)],
-    ["Started", moment(job.started_at, "not yet")],
+    ["Started", moment(job.started_at, job.finished_at ? "never" : "not yet")],
     ["Ended", moment(job.finished_at, "not yet")],
   ];
 }

@@ -22,7 +22,7 @@ export function providerTable(found, again = null) {
     { head: "Standing", cell: standing },
     { head: "Health", cell: (one) => (one.health === "unknown" ? unknown("no calls in a day") : badge(one.health, HEALTH[one.health])) },
     { head: "Good calls", cell: (one) => share(one.good_share), number: true },
-    { head: "Calls, 24 h", cell: (one) => count(one.calls_24h), number: true },
+    { head: "Calls, 24\u00a0h", cell: (one) => count(one.calls_24h), number: true },
     { head: "Last call", cell: (one) => when(one.last_call_at) },
     { head: "Budget left", cell: budget, number: true },
     { head: "Circuit", cell: circuit },
@@ -33,7 +33,7 @@ export function providerTable(found, again = null) {
 
 function more(again) {
   return [
-    { head: "Cost, 24 h", cell: (one) => count(one.cost_24h), number: true },
+    { head: "Cost, 24\u00a0h", cell: (one) => count(one.cost_24h), number: true },
     { head: "Account says left", cell: (one) => count(one.account_left), number: true },
     { head: "In flight", cell: (one) => (one.limits ? inFlight(one.limits) : unknown()), number: true },
     { head: "Do", cell: (one) => deed(one, again) },

@@ -56,8 +56,8 @@ function scored(score) {
   return [h("meter", { min: 0, max: 1, low: 0.5, high: 0.7, optimum: 1, value: score, "aria-label": "Score" }), " ", share(score)];
 }
 
-function rejected({ rejected, found, rejects }) {
+function rejected({ stream, rejected, found, rejects }) {
   const reasons = Object.entries(rejects).map(([reason, times]) => h("li", {}, `${times}: ${reason}`));
   const sum = [count(rejected), " of ", count(found)];
-  return reasons.length ? h("details", {}, h("summary", {}, sum), h("ul", {}, reasons)) : sum;
+  return reasons.length ? h("details", { key: `rejects ${stream}` }, h("summary", {}, sum), h("ul", {}, reasons)) : sum;
 }

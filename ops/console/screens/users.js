@@ -1,4 +1,4 @@
-// Who there is, and who may do what.
+// Who there is, and who may do what.  Reading it is recorded, so it is not read again by itself.
 
 import { api } from "../api.js";
 import { confirm } from "../dialogs.js";
@@ -11,7 +11,7 @@ const ROLES = [["user", "user"], ["admin", "admin"], ["service", "service"]];
 
 export const users = {
   title: "Users",
-  every_s: 60,
+  every_s: null,
   load: ({ query }, signal) => api.get("/users", { query: { limit: 100, cursor: query.cursor }, signal }),
   show: (found, place, again) => [table("Users", columns(place.me, again), found.data), pager(found, place)],
 };

@@ -216,7 +216,7 @@ SCREENS = {
     "#/queues": "Messages ready",
     "#/jobs": "Asked for",
     "#/jobs?kind=fetch&provider=cryptopanic&owner=system&since=2026-01-01T00:00": "cryptopanic posts",
-    "#/dead": "by what went wrong",
+    "#/dead": "Numbers and ids",
     "#/providers": "newscatcher",
     "#/streams": "btc-posts",
     "#/quality": "Completeness",
