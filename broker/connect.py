@@ -72,8 +72,25 @@ def amqp_url(url: str) -> str:
 
 
 class _GuardedRabbitmqConsumer(_RabbitmqConsumer):
+    """Acknowledges together what is done together.
+
+    Messages are done with on any thread, but settled in callbacks on the one that reads the channel, in the order in
+    which they were asked for.  Only that thread knows what the server still waits for, so it alone looks at
+    ``_unsettled``: an acknowledgement of "all up to here" must not take one with it that is still to be refused.
+    """
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self._unsettled: set[int] = set()
+
     def __next__(self) -> MessageProxy | None:
-        return _guarded(super().__next__(), self.queue_name, self.broker)
+        delivered = _guarded(super().__next__(), self.queue_name, self.broker)
+        if delivered is not None:
+            self._unsettled.add(delivered._tag)
+        return delivered
+
+    def ack(self, message: MessageProxy) -> None:
+        self.ack_all([message])
 
     def ack_all(self, messages: Sequence[MessageProxy]) -> None:
         """Acknowledge messages that this consumer gave; those of a connection that was lost come again anyway."""
@@ -82,16 +99,24 @@ class _GuardedRabbitmqConsumer(_RabbitmqConsumer):
         try:
             self.connection.add_callback_threadsafe(partial(self._ack_tags, tags))
         except (AMQPConnectionError, AMQPChannelError):
-            log.warning("acks_lost", queue=self.queue_name, messages=len(tags))
+            log.warning("acks_lost", queue=self.queue_name, messages=len(messages))
 
     def _ack_tags(self, tags: Sequence[int]) -> None:
-        # One frame for all up to the first that is still being worked on, and one for each of those behind it.
-        working = min(tuple(self.known_tags), default=None)
-        before = [tag for tag in tags if working is None or tag < working]
+        # One frame for all up to the first that is not settled, and one for each of those behind it.
+        self._unsettled.difference_update(tags)
+        first = min(self._unsettled, default=None)
+        before = [tag for tag in tags if first is None or tag < first]
         if before:
             self.channel.basic_ack(before[-1], multiple=True)
         for tag in tags[len(before) :]:
             self.channel.basic_ack(tag)
+
+    def _nack(self, tag: int) -> None:
+        self.connection.add_callback_threadsafe(partial(self._nack_tag, tag))
+
+    def _nack_tag(self, tag: int) -> None:
+        self._unsettled.discard(tag)
+        self.channel.basic_nack(tag, requeue=False)
 
 
 class _GuardedRedisConsumer(_RedisConsumer):

@@ -68,8 +68,11 @@ class Commits:
         self.land: Together[Landing, bool] = Together(
             self._land, weight_of=lambda landing: len(landing.page.body), weight_max=BYTES_AT_ONCE
         )
-        self.acquire: Together[tuple[str, int], Granted | Wait] = Together(works.limiter.acquire_all)
+        self.acquire: Together[tuple[str, int], Granted | Wait] = Together(self._acquire)
         self.done: Together[Done, None] = Together(self._done)
+
+    async def _acquire(self, asked: Sequence[tuple[str, int]]) -> Sequence[Granted | Wait]:
+        return await self.works.limiter.acquire_all(asked)
 
     async def job(self, queue: str) -> tuple[Claimed, Standing] | None:
         """Claim the most urgent due job of a queue, with how its provider stands; None when nothing is due."""
