@@ -1,7 +1,7 @@
 """One AMQP connection on the running loop: pika speaks the protocol, what is awaited here is a future.
 
-``open_link`` gives a connection; its ``closed`` tells when and why it ended.  Deliveries and publications, of which
-there are tens of thousands a second, pass pika by (``broker/frames.py``); all else is its own.
+``open_link`` gives a connection; its ``closed`` tells when and why it ended.  Deliveries, of which there are tens of
+thousands a second, pass pika by (``broker/frames.py``); all else is its own.
 """
 
 from __future__ import annotations
@@ -35,10 +35,7 @@ class Link:
     def __init__(self, raw: _Connection) -> None:
         self._raw = raw
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.blocked = False  # under an alarm of the broker, which then reads nothing that we publish
         raw.add_on_close_callback(self._on_closed)
-        raw.add_on_connection_blocked_callback(lambda *_: setattr(self, "blocked", True))
-        raw.add_on_connection_unblocked_callback(lambda *_: setattr(self, "blocked", False))
         raw._transport._MAX_RECV_BYTES = READ_AT_ONCE
 
     async def channel(self) -> Channel:
@@ -111,15 +108,6 @@ class Channel:
         consumer, self._consumer = self._consumer, None
         if consumer is not None and self.is_open:
             await self._answer(self._raw.basic_cancel, consumer)
-
-    async def confirm(self, answered: Callable[[Any], None], returned: Callable[..., None]) -> None:
-        """Ask for confirms: ``answered`` is called for each Basic.Ack and Nack, ``returned`` for what has no queue."""
-        self._raw.add_on_return_callback(returned)
-        await self._answer(self._raw.confirm_delivery, answered)
-
-    def publish(self, frames: bytes) -> None:
-        """Send publications, put together by ``broker.frames``."""
-        self._connection.emit(frames)
 
     def ack(self, tag: int, *, multiple: bool = False) -> None:
         """Acknowledge; on a channel that is gone it changes nothing, and the message comes again."""
@@ -207,10 +195,6 @@ class _Connection(AsyncioConnection):
     def _framed(self, data: bytes) -> None:
         _, value = frame.decode_frame(data)
         self._process_frame(value)
-
-    def emit(self, data: bytes) -> None:
-        self.bytes_sent += len(data)
-        self._adapter_emit_data(data)
 
     def drop(self) -> None:
         """Let go of the socket without a word."""

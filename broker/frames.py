@@ -1,8 +1,8 @@
-"""The two AMQP frames that every message costs, read and written by hand: a delivery, and a publication.
+"""Deliveries, cut out of a stream of AMQP frames by hand.
 
 A library that makes an object of each frame spends more on it than an actor that does nothing (``docs/engine.md`` has
-the figures).  So a delivery whose three frames are whole is cut out of the bytes here, and a publication is put
-together from bytes; every other frame is handed to the library as it came.  Pure: bytes in, bytes out.
+the figures).  So a delivery whose three frames are whole is cut out of the bytes here; every other frame is handed to
+the library as it came.  Pure: bytes in, bytes out.
 
     frame     type:1 channel:2 size:4 payload:size 0xCE
     delivery  method(60,60: consumer tag, delivery tag:8, redelivered:1, ...)  header(body size:8 at 4)  body
@@ -11,8 +11,7 @@ together from bytes; every other frame is handed to the library as it came.  Pur
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
-from struct import Struct, pack
+from struct import Struct
 
 Deliver = Callable[[int, int, bytes], None]
 """``deliver(channel, delivery_tag, body)``."""
@@ -23,7 +22,6 @@ END = 0xCE
 _DELIVER = b"\x00\x3c\x00\x3c"  # class 60 (basic), method 60 (deliver)
 _head = Struct(">BHL").unpack_from
 _long = Struct(">Q").unpack_from
-_PERSISTENT_JSON = pack(">H", 0x9080) + b"\x10application/json\x02"  # which properties, content type, delivery mode
 
 
 def cut(data: bytes, deliver: Deliver, other: Callable[[bytes], None]) -> int:
@@ -77,22 +75,3 @@ def _delivered(data: bytes, at: int, header: int, deliver: Deliver) -> int:
         return 0
     deliver(channel, _long(data, tag)[0], data[body + 7 : stop - 1])
     return stop
-
-
-def publication(channel: int, queue: str, message_id: str, body: bytes) -> bytes:
-    """Put together what publishes a persistent, mandatory JSON message to a queue.
-
-    The body must fit into one frame, and queue and id into 255 bytes.
-    """
-    name = message_id.encode()
-    properties = _PERSISTENT_JSON + bytes((len(name),)) + name
-    header = pack(">BHLHHQ", HEADER, channel, 12 + len(properties), 60, 0, len(body)) + properties
-    return b"".join((_method(channel, queue), header, b"\xce", pack(">BHL", BODY, channel, len(body)), body, b"\xce"))
-
-
-@lru_cache(maxsize=256)
-def _method(channel: int, queue: str) -> bytes:
-    name = queue.encode()
-    # class 60, method 40 (publish), a reserved short, no exchange, routing key, mandatory
-    payload = b"\x00\x3c\x00\x28\x00\x00\x00" + bytes((len(name),)) + name + b"\x01"
-    return pack(">BHL", METHOD, channel, len(payload)) + payload + b"\xce"

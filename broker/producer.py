@@ -26,6 +26,8 @@ from broker.connect import SENDS_ONLY, GuardedRedisBroker, amqp_url, dead_queue_
 from broker.messages import Hint
 
 WINDOW = 500
+BUFFER_MAX = 20_000
+"""So many messages may wait for the broker in a process; who brings more while it is away is told so at once."""
 _LOST = (AMQPError, ChannelInvalidStateError, ConnectionError, OSError, RuntimeError, TimeoutError)
 
 
@@ -109,10 +111,17 @@ class RabbitmqProducer:
         self._channel: AbstractChannel | None = None
         self._opening = asyncio.Lock()
         self._window = asyncio.Semaphore(WINDOW)
+        self._waiting = 0
 
     async def send(self, hints: Sequence[Hint]) -> None:
+        if self._waiting >= BUFFER_MAX:
+            raise BrokerUnreachableError(f"the broker did not take a message: {self._waiting} wait for it already")
         messages = [hint.message() for hint in hints]
-        results = await asyncio.gather(*map(self._publish, messages), return_exceptions=True)
+        self._waiting += len(messages)
+        try:
+            results = await asyncio.gather(*map(self._publish, messages), return_exceptions=True)
+        finally:
+            self._waiting -= len(messages)
         for result in results:
             if isinstance(result, BaseException):
                 raise result

@@ -14,7 +14,7 @@ from dramatiq.middleware import Middleware, SkipMessage
 
 from broker.connect import dead_queue_arguments
 from broker.messages import WorkOnJob
-from broker.producer import BrokerUnreachableError
+from broker.producer import BrokerUnreachableError, open_producer
 from ops.embedded import Stack
 from ops.engine import AsyncWorker
 from tests.integration.engine_bench import Bench, open_bench
@@ -291,3 +291,19 @@ async def test_middleware_sees_what_it_sees_in_dramatiqs_own_worker(rabbitmq_url
     ours = await recorded("asyncio")
     assert ours == await recorded("stock")
     assert ours[3] == ["before process", "after process NoneType", "before nack", "after nack"]
+
+
+async def test_a_producer_keeps_so_many_messages_for_a_broker_that_is_away_and_refuses_more_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("broker.producer.BUFFER_MAX", 3)
+    async with open_producer("amqp://nobody:none@127.0.0.1:9/%2F", ["away"], patience_s=1.0) as producer:
+        waiting = asyncio.create_task(producer.send([WorkOnJob("away")] * 3))
+        await asyncio.sleep(0)  # it has begun
+        with pytest.raises(BrokerUnreachableError, match="3 wait for it already"):
+            await producer.send([WorkOnJob("away")])
+        assert not waiting.done()
+        with pytest.raises(BrokerUnreachableError):
+            await waiting
+        with pytest.raises(BrokerUnreachableError, match="127"):  # there is room again
+            await producer.send([WorkOnJob("away")])

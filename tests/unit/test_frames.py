@@ -1,4 +1,4 @@
-"""Frames cut and written by hand, against the library's own reading and writing of the same bytes."""
+"""Deliveries cut by hand, against the library's own writing and reading of the same bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pika import frame, spec
 from pika.exceptions import InvalidFrameError
 
-from broker.frames import cut, publication
+from broker.frames import cut
 
 BODIES = st.binary(max_size=300)
 TEXTS = st.text(max_size=40)
@@ -92,21 +92,6 @@ def test_a_broken_byte_is_never_taken_for_another_message(at: int, value: int) -
         handed_on = b"".join(one[1] for one in seen.came)
         with pytest.raises(InvalidFrameError):
             _decoded(handed_on)
-
-
-@given(st.integers(1, 65535), st.text(max_size=60), st.text(max_size=60), BODIES)
-def test_a_publication_reads_back_as_the_library_would_have_written_it(
-    channel: int, queue: str, name: str, body: bytes
-) -> None:
-    frames = _frames(publication(channel, queue, name, body))
-    method, header, content = (frame.decode_frame(one)[1] for one in frames)
-    assert (method.channel_number, method.method.routing_key) == (channel, queue)
-    assert (method.method.exchange, method.method.mandatory, method.method.immediate) == ("", True, False)
-    assert (header.body_size, header.channel_number) == (len(body), channel)
-    properties = header.properties
-    assert (properties.content_type, properties.delivery_mode) == ("application/json", 2)
-    assert (properties.message_id or "") == name
-    assert content.fragment == body
 
 
 def _frames(data: bytes) -> list[bytes]:
