@@ -89,7 +89,7 @@ def backup(*, folder: Path, as_json: bool) -> None:
 def restore(*, folder: Path, force: bool, drill: bool, as_json: bool) -> None:
     """Restore the backup in FOLDER; exit 1 where the result is not what was backed up.
 
-    Checksums first; then all rows, compared with the manifest; then the books prove themselves, as `sluice verify` does.
+    Checksums first; then all rows, compared with the manifest; then the books prove themselves (`sluice verify`).
     What was under way is published again, and posts nothing twice; all sessions end.  What was recorded after the
     backup is lost (RPO); how long all of it took is told (RTO).  Stop workers, dispatcher and gateways first; for
     --drill they may run.
