@@ -6,19 +6,19 @@ Part of the transaction that posted; the posting's lock makes this the only writ
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg import AsyncCursor
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import kept_runs, replays, run_stage
+from ledger.beside import beside
 from ledger.booking import Oversell, Oversold
 from ledger.entries import Key, NewEntry, Transfer
 from ledger.kept_runs import Change
@@ -32,13 +32,9 @@ from ledger.snapshots import UnknownForm
 from ledger.tenancy import acting_for, driver_cursor, one_writer
 from ledger.trades import CASH, Trade, from_body
 
-Words = ParamSpec("Words")
-Done = TypeVar("Done")
 Cause = Literal["arrival", "backdated", "reversal", "policy", "rebuilt"]
 BEGINNING: Order = (datetime(1970, 1, 1, tzinfo=UTC), -1)
 END: Order = (datetime(9999, 1, 1, tzinfo=UTC), 0)
-IN_A_THREAD = 2000
-"""So many rows are booked beside the event loop, so that it keeps turning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +236,7 @@ class _Work:
             for at, seq, count, state in after
         ]
         try:
-            again = await _beside(len(rows), replays.replay, rows, pools, books.policy, before, kept)
+            again = await beside(len(rows), replays.replay, rows, pools, books.policy, before, kept)
         except UnknownForm:
             return await self.again(cursor, first, cause)
         replays.put_into(books, again, pools)
@@ -298,13 +294,8 @@ class _Work:
 
 async def _booked(books: Books, rows: Sequence[Trade]) -> Results:
     results = Results()
-    await _beside(len(rows), books.book, rows, results)
+    await beside(len(rows), books.book, rows, results)
     return results
-
-
-async def _beside(rows: int, work: Callable[Words, Done], *words: Words.args, **more: Words.kwargs) -> Done:
-    """Do what takes long for so many rows in a thread."""
-    return work(*words, **more) if rows < IN_A_THREAD else await asyncio.to_thread(work, *words, **more)
 
 
 def _placed(row: Sequence[Any] | None) -> tuple[Order | None, bytes | None]:

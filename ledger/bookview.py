@@ -16,6 +16,7 @@ from psycopg import AsyncCursor
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import run_stage
+from ledger.beside import beside
 from ledger.booking import Booking, Disposal, Oversell, Side
 from ledger.figures import State, states, statistics
 from ledger.legs import Act
@@ -36,6 +37,7 @@ from ledger.tenancy import acting_for, driver_cursor
 from ledger.trades import Trade, from_body
 
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,16 @@ async def view(conn: AsyncConnection, user: str, method: Method, when: When | No
     given = {"user": user, "method": method.value, "as_of": when.as_of, "known_at": when.known_at}
     async with acting_for(conn, user), driver_cursor(conn) as cursor:
         policy = await _policy(cursor, user)
-        trades = await _trades(cursor, given)
-        disposals, carried = await _disposals(cursor, given, user, policy, when)
-        booking = Booking(policy.rules(method))
-        lots = await _put_lots(cursor, given, booking, when)
+        queries = (_TRADES, seen_by(when, _DISPOSALS), seen_by(when, OPEN))
+        rows = [await _rows(cursor, query, given) for query in queries]
+    return await beside(sum(map(len, rows)), _put_together, user, policy, method, rows)
+
+
+def _put_together(user: str, policy: Policy, method: Method, rows: Sequence[Sequence[Row]]) -> View:
+    (posted, sold, put), booking = rows, Booking(policy.rules(method))
+    trades = [from_body(body, seq=seq) for seq, body in posted]
+    disposals, carried = _disposals(sold, user, policy)
+    lots = _put_lots(put, user, booking)
     _add_up(booking, trades, disposals, carried)
     return View(policy, booking, disposals, trades, lots)
 
@@ -119,16 +127,13 @@ async def _policy(cursor: AsyncCursor[Any], user: str) -> Policy:
     return Policy(PoolBy(row[0]), row[1], Oversell(row[2])) if row else Policy()
 
 
-async def _trades(cursor: AsyncCursor[Any], given: Mapping[str, Any]) -> list[Trade]:
-    await cursor.execute(_TRADES, given)
-    return [from_body(body, seq=seq) for seq, body in await cursor.fetchall()]
+async def _rows(cursor: AsyncCursor[Any], query: LiteralString, given: Mapping[str, Any]) -> list[Row]:
+    await cursor.execute(query, given)
+    return await cursor.fetchall()
 
 
-async def _disposals(
-    cursor: AsyncCursor[Any], given: Mapping[str, Any], user: str, policy: Policy, when: When
-) -> tuple[list[Disposal], list[tuple[PoolKey, int, int]]]:
+def _disposals(rows: Sequence[Row], user: str, policy: Policy) -> tuple[list[Disposal], list[tuple[PoolKey, int, int]]]:
     """Give disposals, and what moved to other accounts of the user: pool, missing quantity, cost."""
-    await cursor.execute(seen_by(when, _DISPOSALS), given)
     disposals: list[Disposal] = []
     carried: list[tuple[PoolKey, int, int]] = []
     for (
@@ -145,7 +150,7 @@ async def _disposals(
         missing,
         tag,
         *matched,
-    ) in await cursor.fetchall():
+    ) in rows:
         pool = _key(user, account, coin, policy)
         if side == "carry":
             carried.append((pool, quantity(missing), money(cost)))
@@ -160,13 +165,12 @@ async def _disposals(
     return disposals, carried
 
 
-async def _put_lots(cursor: AsyncCursor[Any], given: Mapping[str, Any], booking: Booking, when: When) -> list[Acquired]:
+def _put_lots(rows: Sequence[Row], user: str, booking: Booking) -> list[Acquired]:
     """Put what is left of each lot into its pool, and list all lots."""
     lots: list[Acquired] = []
     policy = Policy(booking.rules.pool_by, booking.rules.allow_short)
-    await cursor.execute(seen_by(when, OPEN), given)
-    for coin, account, side, trade, acquired, seq, qty, cost, left, rest in await cursor.fetchall():
-        pool = booking.pool(_key(given["user"], account, coin, policy))
+    for coin, account, side, trade, acquired, seq, qty, cost, left, rest in rows:
+        pool = booking.pool(_key(user, account, coin, policy))
         whole, stays = quantity(qty), quantity(left)
         order = (acquired.astimezone(UTC), seq)
         lots.append(Acquired(trade or AVERAGE_LOT, pool.key, side, order, whole, money(cost)))
