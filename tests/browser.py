@@ -49,7 +49,8 @@ class Page:
     async def command(self, method: str, **params: Any) -> dict[str, Any]:
         """Have the browser do something; give its answer."""
         number = next(self._numbers)
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
         whose = {"sessionId": self.session} if self.session else {}
         await self._socket.send_json({"id": number, "method": method, "params": params, **whose})
         return await answer
@@ -68,8 +69,9 @@ class Page:
         if event == "Runtime.exceptionThrown":
             details = told["exceptionDetails"]
             self.troubles.append(details.get("exception", {}).get("description") or details["text"])
-        elif event == "Log.entryAdded" and told["entry"]["level"] == "error":
-            self.troubles.append(f"{told['entry']['text']} {told['entry'].get('url', '')}")
+        elif event == "Log.entryAdded" and (entry := told["entry"])["level"] == "error":
+            late = "status of 503" in entry["text"]  # a busy machine's limiter: the page asks again
+            self.troubles += [] if late else [f"{entry['text']} {entry.get('url', '')}"]
 
     async def value(self, script: str) -> Any:
         """Run a script in the page; give what it says, a promise's value where it is one."""

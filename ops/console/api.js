@@ -5,7 +5,9 @@ import { tellClock } from "./words.js";
 const BASE = "/api/v1";
 const SCOPES = "account:read admin:read admin:write jobs:read jobs:write";
 const EARLY_MS = 60_000; // a token is renewed before it ends
-const REPEATS = 2;
+const REPEATS = 3;
+const PATIENCE_S = 5; // whoever is to wait longer than this is told, and decides
+const PASSING = new Set(["unreachable", "unavailable", "idempotency_key_in_use"]);
 
 let session = null; // {access, refresh, until}
 let renewing = null;
@@ -31,7 +33,7 @@ export function onEnd(then) {
 
 export async function logIn(username, password) {
   const body = new URLSearchParams({ username, password, scope: SCOPES });
-  keep(await answered(await send("POST", "/login/access-token", { body })));
+  keep(await patiently(REPEATS, null, async () => answered(await send("POST", "/login/access-token", { body }))));
 }
 
 export async function logOut() {
@@ -56,13 +58,18 @@ async function ask(method, path, { fill = {}, query = {}, body, key, signal }) {
   const text = body === undefined ? undefined : JSON.stringify(body);
   // What has a key can be sent again without being done twice; questions can be asked again in any case.
   const repeats = key || method === "GET" ? REPEATS : 0;
+  return patiently(repeats, signal, () => withToken(method, address, { headers, body: text, signal }));
+}
+
+// What passes by itself within seconds is tried again; what the gateway refuses for a longer time is not.
+async function patiently(repeats, signal, act) {
   for (let tries = 0; ; tries += 1) {
     try {
-      return await withToken(method, address, { headers, body: text, signal });
+      return await act();
     } catch (error) {
-      const again = error instanceof Problem && (error.code === "unreachable" || error.code === "idempotency_key_in_use");
-      if (!again || tries >= repeats) throw error;
-      await pause(error.wait_s ?? 0.5 * 2 ** tries, signal);
+      const wait_s = error.wait_s ?? 0.5 * 2 ** tries;
+      if (!PASSING.has(error.code) || tries >= repeats || wait_s > PATIENCE_S) throw error;
+      await pause(wait_s, signal);
     }
   }
 }

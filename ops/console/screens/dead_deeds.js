@@ -1,4 +1,4 @@
-// What is done to dead letters: always to ids that somebody has seen, a hundred at a time as the API takes them.
+// What is done to dead letters: always to ids that somebody has seen, in requests of as many as the API takes.
 
 import { api, Problem } from "../api.js";
 import { confirm } from "../dialogs.js";
@@ -6,6 +6,7 @@ import { noticeProblem, notice } from "../notices.js";
 import { plural } from "../words.js";
 
 const AT_ONCE = 100;
+const NAMED = 12; // as many ids as one record of the audit log has room for
 const PAGES_MAX = 10;
 const ERROR_MAX = 500;
 // As the gateway groups them: ids and numbers in an error count as equal.
@@ -47,7 +48,7 @@ export async function everyOf(which, signal, tell) {
 
 // `asked`: somebody has said yes to these already.
 export async function replay(ids, again, { asked = false } = {}) {
-  const run = () => inTurn(ids, (jobs) => api.post("/dead-letters/replay", { body: { jobs } }), "replayed");
+  const run = () => inTurn(ids, AT_ONCE, (jobs) => api.post("/dead-letters/replay", { body: { jobs } }), "replayed");
   const done = asked
     ? { value: await run() }
     : await confirm({
@@ -68,17 +69,17 @@ export async function discard(ids, again) {
     ],
     yes: "Discard",
     danger: true,
-    act: () => inTurn(ids, (jobs) => api.post("/dead-letters/purge", { body: { jobs } }), "purged"),
+    act: () => inTurn(ids, NAMED, (jobs) => api.post("/dead-letters/purge", { body: { jobs } }), "purged"),
   });
   if (done) tell(done.value, "forgotten", "stay", again);
 }
 
 // One batch after the other; a refusal ends it, and what was done until then is told.
-async function inTurn(ids, act, word) {
+async function inTurn(ids, size, act, word) {
   const sum = { done: 0, left: 0, refusal: null };
-  for (let at = 0; at < ids.length; at += AT_ONCE) {
+  for (let at = 0; at < ids.length; at += size) {
     try {
-      const told = await act(ids.slice(at, at + AT_ONCE));
+      const told = await act(ids.slice(at, at + size));
       sum.done += told[word];
       sum.left += told.left;
     } catch (error) {

@@ -212,6 +212,50 @@ async def test_every_screen_is_shown_and_what_it_does_is_done(site: Site, page: 
     assert page.troubles == []
 
 
+async def test_chosen_dead_letters_are_discarded_and_the_record_names_every_one(site: Site, page: Page) -> None:
+    asked = [
+        NewJob("probe", "probe", {"note": str(n)}, owner="system", idempotency_key=f"discarded {n}") for n in range(14)
+    ]
+    async with site.database.begin() as conn:
+        made = {str(one.id) for one in await jobs.enqueue(conn, asked, now=datetime.now(UTC))}
+    await look(site.database, _FAILED, jobs=list(made), error="nobody wants this")
+    await log_in(page, "warden")
+    await page.value("location.hash = '#/dead/group?error=nobody%20wants%20this&kind=probe'")
+    await page.until("document.querySelectorAll('tbody tr').length === 14")
+    await page.value("document.querySelector('thead input').click()")
+    await page.click("Discard 14 chosen")
+    await page.click("Discard")
+    await page.shows("14 forgotten, 0 stay.")
+    written = await look(site.database, "SELECT object FROM audit WHERE action = 'dead_letters.purge'")
+    assert {job for (told,) in written for job in told.split(", ")} == made
+    assert page.troubles == []
+
+
+async def test_what_is_refused_or_unknown_is_said_and_old_figures_are_called_old(site: Site, page: Page) -> None:
+    await log_in(page, "warden")
+    await page.value("location.hash = '#/queues'")
+    await page.shows("fetch.nansen")
+    await page.value(_ANSWER % _LIMITED)
+    await page.click("Read again")
+    await page.shows("Too many requests")
+    await page.shows("Wait: 30 s")
+    await page.shows("Request id: abc-1")
+    await page.shows("what is so since then is unknown")
+    await page.shows("fetch.nansen")
+
+    await page.value(_ANSWER % _DARK)
+    await page.click("Read again")
+    await page.until("document.querySelectorAll('tbody .unknown').length === 4")
+    assert await page.value("document.querySelector('.stale')") is None
+
+    # A token that is refused is renewed, once for all that ask at the same time, and nobody notices.
+    await page.value(_REFUSED_UNTIL_RENEWED)
+    await page.value("location.hash = '#/overview'")
+    await page.shows("Needs somebody")
+    assert await page.value("window.renewals") == 1
+    assert page.troubles == []
+
+
 SCREENS = {
     "#/queues": "Messages ready",
     "#/jobs": "Asked for",
@@ -233,3 +277,16 @@ _DONE = "UPDATE jobs SET state = 'succeeded', finished_at = now(), landed = want
 _PAGE = """INSERT INTO pages (id, job_id, seq, provider, dataset, request, body, body_bytes, fetched_at, answered_at,
     polled_at, cost, state, reason)
     VALUES (:id, :job, 1, 'cryptopanic', 'posts', '{}', :body, :size, now(), now(), now(), 1, 'dead', 'not a list')"""
+
+# What the page hears in place of the gateway's answer.
+_ANSWER = "window.real ??= window.fetch; window.fetch = async () => new Response(%s)"
+_LIMITED = """JSON.stringify({title: "Too many requests", status: 429, code: "rate_limited", request_id: "abc-1"}),
+    {status: 429, headers: {"Retry-After": "30"}}"""
+_DARK = """JSON.stringify([{name: "probe", ready: null, unacked: null, delayed: null, dead: null, jobs_queued: 0,
+    jobs_running: 0, jobs_waiting: 0, jobs_failed: 0, oldest_at: null}])"""
+_REFUSED_UNTIL_RENEWED = """window.renewals = 0;
+    window.fetch = async (address, options) => {
+        if (address.endsWith("/auth/refresh")) window.renewals += 1;
+        else if (window.renewals === 0) return new Response("{}", {status: 401});
+        return window.real(address, options);
+    }"""
