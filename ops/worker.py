@@ -31,6 +31,7 @@ from broker.connect import QuorumBroker, from_url
 from broker.messages import JOBS
 from ops.bootstrap import open_pipeline, reach_servers, server
 from ops.engine import AsyncWorker, LoopWorker
+from ops.gate import Gate
 from ops.log import last_words
 from ops.metrics.meters import Meters
 from ops.metrics.worker import MessageMeters
@@ -64,7 +65,7 @@ class Services(Middleware):
         assert self._pipeline is not None, "the worker has not booted"
         return self._pipeline
 
-    def before_worker_boot(self, broker: Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002  Dramatiq's hook
+    def before_worker_boot(self, broker: Broker, worker: object) -> None:  # noqa: ARG002  Dramatiq's hook
         loop = get_event_loop_thread()
         assert loop is not None
         try:
@@ -74,6 +75,9 @@ class Services(Middleware):
             loop.loop.call_soon_threadsafe(loop.loop.stop)  # its thread would keep an idle process alive
             # Dramatiq goes on after any other error in a boot hook.
             raise MiddlewareError(str(error) or type(error).__name__) from error
+        if isinstance(worker, AsyncWorker):
+            works = self._pipeline.works
+            works.observer = Gate(works.observer, lambda: worker.intakes, works.clock)
 
     def after_worker_shutdown(self, broker: Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
         loop = get_event_loop_thread()

@@ -6,6 +6,7 @@ are in the rows.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal, Protocol
 
 from broker.pages import Decision
@@ -18,14 +19,14 @@ RowOutcome = Literal["new", "duplicate", "amended", "rejected", "skipped"]
 class Observer(Protocol):
     """Called on the event loop, so it must not block.
 
-    ``called``: one call of a provider, whatever came of it.  ``put_off``: a job of that provider has to wait, and why,
-    in one of a few words.  ``page``: a page came so far.  ``rows``: what became of so many rows of a page.
-    ``posted``: a page is in the ledger, so many seconds after the provider's answer.
+    ``called``: one call of a provider, whatever came of it.  ``put_off``: a job of that provider has to wait, why,
+    in one of a few words, and until when.  ``page``: a page came so far.  ``rows``: what became of so many rows of a
+    page.  ``posted``: a page is in the ledger, so many seconds after the provider's answer.
     """
 
     def called(self, call: Call) -> None: ...
 
-    def put_off(self, provider: str, why: str) -> None: ...
+    def put_off(self, provider: str, why: str, until: datetime) -> None: ...
 
     def page(self, state: PageState) -> None: ...
 
@@ -40,7 +41,7 @@ class Silent:
     def called(self, call: Call) -> None:
         """Count nothing."""
 
-    def put_off(self, provider: str, why: str) -> None:
+    def put_off(self, provider: str, why: str, until: datetime) -> None:
         """Count nothing."""
 
     def page(self, state: PageState) -> None:

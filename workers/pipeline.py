@@ -281,7 +281,7 @@ class Pipeline:
 
     async def _put_off(self, job: Claimed, until: datetime, reason: str, *, why: str) -> None:
         await self._transact(lambda conn: jobs.put_off(conn, job, until=until, reason=reason, counted=False))
-        self.works.observer.put_off(job.queue.removeprefix("fetch."), why)
+        self.works.observer.put_off(job.queue.removeprefix("fetch."), why, until)
         log.info("job_waits", reason=reason, until=until.isoformat())
 
     async def _release(self, lease: Lease) -> None:

@@ -7,6 +7,7 @@ milliseconds and forks a server that nobody starts again when it dies.
 from __future__ import annotations
 
 import time
+from datetime import datetime
 
 from dramatiq import MessageProxy
 from dramatiq.broker import Broker
@@ -67,7 +68,7 @@ class PipelineMeters:
         self._meters.count("sluice_provider_cost_total", call.provider, by=call.cost)
         self._meters.observe("sluice_provider_call_seconds", max(0.0, call.seconds), call.provider)
 
-    def put_off(self, provider: str, why: str) -> None:
+    def put_off(self, provider: str, why: str, until: datetime) -> None:  # noqa: ARG002  not counted
         """Count a job that has to wait."""
         self._meters.count("sluice_jobs_put_off_total", provider, why)
 
