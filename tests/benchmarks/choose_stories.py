@@ -1,6 +1,6 @@
 """Choose the figures of the rule for stories on one half of labelled titles, and report on the other half.
 
-    python -m tests.benchmarks.choose_stories [--shared ../shared] [--seeds 1 2 3] [--no-search]
+    python -m tests.benchmarks.choose_stories --shared FOLDER [--seeds 1 2 3] [--no-search]
 
 Stories (and pairs that share a headline) stay whole: a seed deals them into two halves.  Everything that is chosen, of
 ours and of the ways we compare with, is chosen on the first half; every figure printed is of the second.  The data is
@@ -198,7 +198,7 @@ def _shown(figures: Sequence[float]) -> str:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--shared", type=Path, default=Path(__file__).parents[3] / "shared")
+    parser.add_argument("--shared", type=Path, required=True, help="the folder with the labelled files")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--no-search", dest="search", action="store_false", help="report the shipped figures only")
     args = parser.parse_args()
