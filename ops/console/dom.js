@@ -23,7 +23,8 @@ function flat(children) {
     .map((child) => (child instanceof Node ? child : String(child)));
 }
 
-// A table that can be read, scrolled and sorted out without a mouse.  A column is {head, cell(row), number, head_label}.
+// A table that can be read and scrolled without a mouse.  A column is {head, cell(row)}; `number` puts figures to the
+// right, `names` says that its cell is what the row is called.
 export function table(caption, columns, rows, { empty = "Nothing here.", row = () => ({}) } = {}) {
   if (rows.length === 0) return h("p", { class: "empty" }, empty);
   const kind = (column) => ({ class: column.number ? "number" : null });

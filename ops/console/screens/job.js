@@ -123,7 +123,7 @@ function rejects({ rejects: refused }) {
   return h("details", {}, h("summary", {}, plural(refused.length, "row")), h("ul", {}, lines));
 }
 
-export function excerpt({ id, state: now, reason, fetched_at, bytes, excerpt: text }) {
+function excerpt({ id, state: now, reason, fetched_at, bytes, excerpt: text }) {
   return h(
     "section",
     { class: "excerpt" },

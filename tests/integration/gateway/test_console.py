@@ -30,7 +30,6 @@ from tests.integration.gateway.accounts import KEPT, PASSWORD
 from tests.integration.gateway.asking import look
 
 HOSTILE = "<script>window.harmed = 1</script><img src=x onerror='window.harmed = 1'> & co"
-READY = "document.querySelector('main h1') !== null && !document.body.innerText.includes('Reading')"
 
 
 @dataclass(frozen=True)
@@ -256,6 +255,21 @@ async def test_what_is_refused_or_unknown_is_said_and_old_figures_are_called_old
     assert page.troubles == []
 
 
+async def test_a_tab_that_nobody_sees_asks_for_nothing_and_catches_up_when_it_is_seen(site: Site, page: Page) -> None:
+    await log_in(page, "warden")
+    await page.value("location.hash = '#/queues'")
+    await page.shows("fetch.nansen")
+    await page.value(_COUNTED)
+    await page.press("r")
+    await page.until("window.asked === 1 && window.plans === 1")
+    await page.value(_SEEN % "true")
+    await page.press("r")
+    await page.until("window.asked === 2 && window.told === 2")
+    assert await page.value("window.plans") == 1
+    await page.value(_SEEN % "false")
+    await page.until("window.asked === 3 && window.plans === 2")
+
+
 SCREENS = {
     "#/queues": "Messages ready",
     "#/jobs": "Asked for",
@@ -290,3 +304,18 @@ _REFUSED_UNTIL_RENEWED = """window.renewals = 0;
         else if (window.renewals === 0) return new Response("{}", {status: 401});
         return window.real(address, options);
     }"""
+
+# Requests, answers that were shown (with what follows them), and plans to ask again in ten seconds or more.
+_COUNTED = """window.asked = window.told = window.plans = 0;
+    const [ask, plan] = [window.fetch, window.setTimeout];
+    window.fetch = (...words) => {
+        window.asked += 1;
+        return ask(...words);
+    };
+    window.setTimeout = (act, ms) => {
+        if (ms >= 10000) window.plans += 1;
+        return plan(act, ms);
+    };
+    new MutationObserver(() => { window.told += 1; }).observe(document.getElementById("main"), {childList: true});"""
+_SEEN = """Object.defineProperty(document, "hidden", {configurable: true, value: %s});
+    document.dispatchEvent(new Event("visibilitychange"));"""
