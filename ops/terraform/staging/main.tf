@@ -10,6 +10,7 @@ module "stack" {
   zone_id               = var.zone_id
   image_tag             = var.image_tag
   task_image_tag        = var.task_image_tag
+  schema_revision       = var.schema_revision
   data_providers        = var.data_providers
   settings              = var.settings
   alarm_emails          = var.alarm_emails

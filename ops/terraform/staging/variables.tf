@@ -33,6 +33,12 @@ variable "image_tag" {
   type        = string
 }
 
+variable "schema_revision" {
+  description = "Newest migration of that release, which sluice rollback compares; null: it has to be told"
+  type        = string
+  default     = null
+}
+
 variable "task_image_tag" {
   description = "Release whose migration is run next; null: that of the services"
   type        = string

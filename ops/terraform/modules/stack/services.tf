@@ -144,6 +144,7 @@ module "task" {
   environment_name = var.environment
   service          = each.key
   image            = "${local.registry}/${each.value.image}:${var.image_tag}"
+  schema_revision  = var.schema_revision
   command          = each.value.command
   user             = each.value.user
   cpu              = var.services[each.key].cpu

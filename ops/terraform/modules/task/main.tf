@@ -32,6 +32,8 @@ locals {
     }
   }
 
+  labelled = var.schema_revision == null ? {} : { dockerLabels = { "sluice.schema" = var.schema_revision } }
+
   healthy = var.health == null ? {} : { healthCheck = {
     command     = var.health
     interval    = 10
@@ -50,7 +52,7 @@ resource "aws_ecs_task_definition" "this" {
   execution_role_arn       = var.roles.execution
   task_role_arn            = var.roles.task
   skip_destroy             = true # earlier revisions stay: they are what a rollback goes back to
-  container_definitions    = jsonencode(concat([merge(local.program, local.healthy)], local.agents))
+  container_definitions    = jsonencode(concat([merge(local.program, local.labelled, local.healthy)], local.agents))
 
   runtime_platform {
     operating_system_family = "LINUX"

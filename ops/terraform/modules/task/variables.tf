@@ -110,3 +110,9 @@ variable "agent_image" {
   type    = string
   default = "public.ecr.aws/cloudwatch-agent/cloudwatch-agent:1.300026.3b189"
 }
+
+variable "schema_revision" {
+  description = "Newest migration of the image; null: not told"
+  type        = string
+  default     = null
+}
