@@ -18,6 +18,7 @@ from tests.benchmarks.system import ROOT, machine
 QUICK = {
     "jobs": ["--jobs", "200", "--repeats", "1"],
     "items": ["--items", "2000", "--singles", "100", "--repeats", "1"],
+    "engine": ["--messages", "400", "--fetches", "50", "--repeats", "1", "--peers", "socket"],
     "fetch": ["--fetches", "100", "--repeats", "1"],
     "publish": ["--messages", "500", "--repeats", "1"],
     "gateway": ["--requests", "300", "--decisions", "2000", "--paced-s", "0.5", "--repeats", "1"],

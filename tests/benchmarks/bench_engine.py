@@ -31,6 +31,7 @@ from tests.benchmarks.pairs import Line, interleaved, parser, show
 from tests.benchmarks.slow_provider import WAIT_S
 from tests.benchmarks.system import ROOT, child, memory_mb, until
 
+PEERS = ("socket", "faststream", "dramatiq")
 SHARE = {"engine": 1.0, "socket": 1.0, "faststream": 0.25, "dramatiq": 0.125}
 MODULE = "tests.benchmarks.peers.{}_app"
 NOOP_WIDTHS = {"engine": 256, "faststream": 100, "dramatiq": 8}
@@ -128,9 +129,8 @@ async def opened() -> AsyncIterator[Bench]:
             yield Bench(servers.rabbitmq.start().url, Path(folder), url)
 
 
-async def measure(messages: int, fetches: int, repeats: int) -> list[Line]:
+async def measure(messages: int, fetches: int, repeats: int, peers: Sequence[str]) -> list[Line]:
     """All ways in turns."""
-    peers = [one for one in ("socket", "faststream", "dramatiq") if one != "faststream" or find_spec("faststream")]
     runs: dict[str, list[Run]] = {}
     async with opened() as bench:
 
@@ -167,9 +167,10 @@ def _lines(runs: dict[str, list[Run]], peers: Sequence[str]) -> list[Line]:
     ]
     ideal = [100 / WAIT_S] * len(ours)
     lines.append(Line("50 ms calls, 100 in flight", "calls/s", "ceiling", rates("engine 100"), ideal, 0.78))
-    lines.append(
-        Line("50 ms calls, 100 in flight", "calls/s", "dramatiq", rates("engine 100"), rates("dramatiq 100"), 1.5)
-    )
+    if "dramatiq" in peers:
+        lines.append(
+            Line("50 ms calls, 100 in flight", "calls/s", "dramatiq", rates("engine 100"), rates("dramatiq 100"), 1.5)
+        )
     if "faststream" in peers:
         lines += [
             Line(
@@ -194,8 +195,10 @@ def main() -> None:
     made = parser(__doc__, repeats=3)
     made.add_argument("--messages", type=int, default=20000)
     made.add_argument("--fetches", type=int, default=1000, help="with 100 in flight; four times as many with 400")
+    made.add_argument("--peers", nargs="*", default=PEERS, choices=PEERS)
     args = made.parse_args()
-    show(measure(args.messages, args.fetches, args.repeats), as_json=args.json)
+    peers = [one for one in args.peers if one != "faststream" or find_spec("faststream")]
+    show(measure(args.messages, args.fetches, args.repeats, peers), as_json=args.json)
 
 
 if __name__ == "__main__":

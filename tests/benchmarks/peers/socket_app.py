@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from pathlib import Path
 from struct import pack
@@ -48,6 +49,7 @@ def main() -> None:
     part = told.with_suffix(".part")
     part.write_text(json.dumps({"seconds": time.perf_counter() - began}))
     part.rename(told)
+    signal.pause()  # until told to stop, like the others
 
 
 def _method(channel: int, payload: bytes) -> bytes:
