@@ -7,6 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.auth.audit import Outcome, record
 from gateway.call import Call
 
+OBJECT_CHARS_MAX = 5000
+"""Room for a hundred ids, the most that one request names, and a reason."""
+
 
 async def note(call: Call, conn: AsyncConnection, action: str, thing: object, *, outcome: Outcome = "done") -> None:
     """Write down that the asker did ``action`` to ``thing``, in the transaction that does it."""
@@ -14,7 +17,7 @@ async def note(call: Call, conn: AsyncConnection, action: str, thing: object, *,
         conn,
         actor=call.principal.user,
         action=action,
-        object=str(thing)[:500],
+        object=str(thing)[:OBJECT_CHARS_MAX],
         outcome=outcome,
         request_id=call.request_id,
         address=call.address,

@@ -21,7 +21,7 @@ from ledger import migrate
 from ledger.engine import open_ledger
 from ops.embedded import Stack
 
-FOLDERS = ("unit", "contract", "integration", "chaos", "load", "benchmarks")
+FOLDERS = ("unit", "contract", "integration", "infra", "chaos", "load", "benchmarks")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

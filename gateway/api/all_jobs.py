@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from broker import jobs, views
 from broker.views import JobView
-from gateway.api.job_shapes import JobAnswer, JobListing, JobPath, job_fields
+from gateway.api.job_shapes import JobAnswer, JobListing, JobPath, PageAnswer, job_fields, page_answer
+from gateway.api.jobs import PageListing, PagePlace, page_place
 from gateway.audited import note
 from gateway.call import Call
 from gateway.idempotency import once
@@ -69,6 +70,17 @@ async def get_any_job(call: Call, path: JobPath) -> OwnedJob:
         job = await _existing(conn, path.job)
         await note(call, conn, "jobs.read", path.job)
     return owned_job(job)
+
+
+@routes.get("/admin/jobs/{job}/pages", needs="admin:read", problems=("not_found", "invalid_cursor"))
+async def list_any_pages(call: Call, path: JobPath, query: PageListing) -> Page[PageAnswer]:
+    """What a job received, page by page, with every row that was refused and why, whoever it belongs to."""
+    behind = after(call, query, PagePlace)
+    async with call.works() as conn:
+        await _existing(conn, path.job)
+        found = await views.pages_of(conn, path.job, after=behind, limit=query.limit + 1)
+        await note(call, conn, "jobs.read", path.job)
+    return page(call, query, found, page_place, page_answer)
 
 
 @routes.post("/admin/jobs/{job}/cancel", needs="admin:write", idempotent=True, problems=("not_found", "conflict"))

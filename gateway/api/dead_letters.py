@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, NamedTuple
 from uuid import UUID
@@ -44,6 +45,12 @@ class Chosen(Struct, forbid_unknown_fields=True, kw_only=True):
     error: Reason | None = None
     provider: Name | None = None
     limit: Annotated[int, Meta(ge=1, le=AT_ONCE_MAX)] = AT_ONCE_MAX
+
+
+class Unwanted(Chosen, forbid_unknown_fields=True, kw_only=True):
+    """Which ones, and why they are forgotten: it stands in the audit record."""
+
+    reason: Reason | None = None
 
 
 class GroupAnswer(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -145,7 +152,7 @@ async def replay(call: Call, body: Chosen) -> Reply[Replayed]:
         wanted = await _chosen(conn, body)
         done = await dead.replay(conn, wanted, now=call.parts.now())
         made.update(await _queues(conn, wanted))
-        await note(call, conn, "dead_letters.replay", _in_words(body))
+        await note(call, conn, "dead_letters.replay", _in_words(body, wanted))
         return Reply(Replayed(len(done.queues), done.left), status=202)
 
     reply = await once(call, body, effect, opened=call.works)
@@ -154,13 +161,13 @@ async def replay(call: Call, body: Chosen) -> Reply[Replayed]:
 
 
 @routes.post("/dead-letters/purge", needs="admin:write", idempotent=True)
-async def purge(call: Call, body: Chosen) -> Reply[Purged]:
+async def purge(call: Call, body: Unwanted) -> Reply[Purged]:
     """Forget dead letters that paid for nothing, at most 100 at a time."""
 
     async def effect(conn: AsyncConnection) -> Reply[Purged]:
         wanted = await _chosen(conn, body)
         gone = await dead.purge(conn, wanted)
-        await note(call, conn, "dead_letters.purge", _in_words(body))
+        await note(call, conn, "dead_letters.purge", f"{_in_words(body, wanted)}{_why(body)}")
         return Reply(Purged(gone, len(wanted) - gone))
 
     return await once(call, body, effect, opened=call.works)
@@ -196,5 +203,10 @@ def _group(one: DeadGroup) -> GroupAnswer:
     return GroupAnswer(**{name: getattr(one, name) for name in GroupAnswer.__struct_fields__})
 
 
-def _in_words(body: Chosen) -> str:
-    return ", ".join(map(str, body.jobs)) if body.jobs else f"error: {body.error}"
+def _why(body: Unwanted) -> str:
+    return f"; reason: {body.reason}" if body.reason else ""
+
+
+def _in_words(body: Chosen, wanted: Sequence[UUID]) -> str:
+    chosen_by = f"error: {body.error}: " if body.error else ""
+    return chosen_by + ", ".join(map(str, wanted))

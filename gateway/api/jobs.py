@@ -134,10 +134,11 @@ async def list_pages(call: Call, path: JobPath, query: PageListing) -> Page[Page
         if await views.get_job(conn, path.job) is None:
             raise Problem("not_found")
         found = await views.pages_of(conn, path.job, after=behind, limit=query.limit + 1)
-    return page(call, query, found, _page_place, page_answer)
+    return page(call, query, found, page_place, page_answer)
 
 
-def _page_place(one: PageView) -> PagePlace:
+def page_place(one: PageView) -> PagePlace:
+    """Say where a page stands."""
     return PagePlace(one.seq, one.id)
 
 

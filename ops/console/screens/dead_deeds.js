@@ -6,7 +6,7 @@ import { noticeProblem, notice } from "../notices.js";
 import { plural } from "../words.js";
 
 const AT_ONCE = 100;
-const NAMED = 12; // as many ids as one record of the audit log has room for
+const REASON_MAX = 150;
 const PAGES_MAX = 10;
 const ERROR_MAX = 500;
 // As the gateway groups them: ids and numbers in an error count as equal.
@@ -65,11 +65,12 @@ export async function discard(ids, again) {
     title: `Forget ${plural(ids.length, "job")} for ever?`,
     text: [
       "There is no way back. Those with pages that were paid for stay.",
-      "The audit log keeps who did it, when, and to which jobs.",
+      "The audit log keeps who did it, when, why, and to which jobs.",
     ],
+    fields: [{ name: "reason", label: "Reason", required: true, maxlength: REASON_MAX }],
     yes: "Discard",
     danger: true,
-    act: () => inTurn(ids, NAMED, (jobs) => api.post("/dead-letters/purge", { body: { jobs } }), "purged"),
+    act: ({ reason }) => inTurn(ids, AT_ONCE, (jobs) => api.post("/dead-letters/purge", { body: { jobs, reason } }), "purged"),
   });
   if (done) tell(done.value, "forgotten", "stay", again);
 }

@@ -167,6 +167,7 @@ async def test_an_administrator_sees_the_queues_and_replays_dead_letters_and_hos
     await page.click("Never mind")
     await page.value(f"location.hash = '#/jobs/{site.dead[0]}'")
     await page.shows('{"results": [{"title": "<script>window.harmed = 1</script>')
+    await page.shows("not a list")
     await page.value("history.back()")
     await page.click("Replay all of this kind…")
     await page.shows("This asks again for 3 jobs.")
@@ -223,10 +224,12 @@ async def test_chosen_dead_letters_are_discarded_and_the_record_names_every_one(
     await page.until("document.querySelectorAll('tbody tr').length === 14")
     await page.value("document.querySelector('thead input').click()")
     await page.click("Discard 14 chosen")
+    await page.fill("#field-reason", HOSTILE)
     await page.click("Discard")
     await page.shows("14 forgotten, 0 stay.")
     written = await look(site.database, "SELECT object FROM audit WHERE action = 'dead_letters.purge'")
-    assert {job for (told,) in written for job in told.split(", ")} == made
+    named = [told.removesuffix(f"; reason: {HOSTILE}") for (told,) in written]
+    assert {job for told in named for job in told.split(", ")} == made
     assert page.troubles == []
 
 
