@@ -49,7 +49,7 @@ class WorkerSettings:
     valid without a sign of life, ``lost_after_s`` when a worker that gives none is taken for dead.
     """
 
-    engine: Engine = "loop"
+    engine: Engine = "asyncio"
     threads: int = 64
     processes: int = 1
     drain_s: float = 30.0
