@@ -1,4 +1,4 @@
-"""Install RabbitMQ from the system's packages, without letting the package start a broker of its own.
+"""Install what tests need of the system's packages: RabbitMQ, which may not start a broker of its own, and curl.
 
 Run as ``python -m ops.embedded.install``; the test command does. Needs root and apt-get, else says what to do.
 """
@@ -32,6 +32,13 @@ def install_rabbitmq() -> Path:
     return find_rabbitmq()
 
 
+def install_curl() -> None:
+    """Install curl, which the documents' examples are typed with, where it is missing and may be installed."""
+    if shutil.which("curl") is None and os.geteuid() == 0 and shutil.which("apt-get") is not None:
+        _apt_get("update")
+        _apt_get("install", "-y", "--no-install-recommends", "curl")
+
+
 @contextmanager
 def _no_service_starts() -> Iterator[None]:
     """Forbid it for the time of the installation, where nobody has a policy already."""
@@ -56,5 +63,6 @@ def _apt_get(*arguments: str) -> None:
 if __name__ == "__main__":
     try:
         sys.stdout.write(f"RabbitMQ: {install_rabbitmq()}\n")
+        install_curl()
     except CannotStart as error:
         sys.exit(str(error))
