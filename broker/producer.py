@@ -31,6 +31,11 @@ BUFFER_MAX = 20_000
 _LOST = (AMQPError, ChannelInvalidStateError, ConnectionError, OSError, RuntimeError, TimeoutError)
 
 
+def _is_lost(error: Exception) -> bool:
+    # aiormq rejects what waits on a channel that closed without a reason with a bare Exception.
+    return isinstance(error, _LOST) or type(error) is Exception
+
+
 class BrokerUnreachableError(Exception):
     """The broker could not be reached or would not take a message; what was asked is kept as a row."""
 
@@ -172,7 +177,9 @@ class RabbitmqProducer:
                     channel = await self._ready()
                     await channel.default_exchange.publish(body, message.queue_name, mandatory=True)
                 return
-            except _LOST as error:
+            except Exception as error:
+                if not _is_lost(error):
+                    raise
                 await self._forget(error)
                 if asyncio.get_running_loop().time() >= deadline:
                     raise BrokerUnreachableError(f"the broker did not take a message: {_in_words(error)}") from error
@@ -185,7 +192,9 @@ class RabbitmqProducer:
         try:
             async with asyncio.timeout(self._patience_s):
                 yield await self._ready()
-        except _LOST as error:
+        except Exception as error:
+            if not _is_lost(error):
+                raise
             async with self._opening:
                 await self._drop()
             raise BrokerUnreachableError(f"the broker does not answer: {_in_words(error)}") from error
