@@ -25,7 +25,7 @@ up: setup ## Start everything on this machine and stay until Ctrl-C
 
 test: setup-dev ## Run every test, unit tests first (installs RabbitMQ where it is missing and you are root)
 	@$(BIN)/python -m ops.embedded.install
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 chaos: setup-dev ## Ten seeds of chaos (ARGS='--chaos-seed 7 --chaos-rounds 1' runs one of them again)
 	@$(BIN)/python -m ops.embedded.install

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import redis.asyncio
 import structlog
 from aiohttp import web
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -74,7 +76,8 @@ async def open_gateway(
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         database = await enter(open_database(settings, name=name, pool_size=POOL_SIZE))
-        client = redis.asyncio.from_url(server(settings.redis_url))
+        # A connection that Redis closed meanwhile is noticed when it is used: no reason to refuse anybody.
+        client = redis.asyncio.from_url(server(settings.redis_url), retry=Retry(NoBackoff(), 1))
         stack.push_async_callback(client.aclose)
 
         limits = {name: provider.limits for name, provider in providers.items()}

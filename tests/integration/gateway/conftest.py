@@ -17,6 +17,8 @@ import pytest
 from aiohttp import ClientSession, web
 from psycopg import sql
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -86,7 +88,7 @@ async def open_parts(database_url: str, redis_url: str) -> AsyncIterator[Parts]:
     known = load_providers()
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        redis = Redis.from_url(redis_url)
+        redis = Redis.from_url(redis_url, retry=Retry(NoBackoff(), 1))
         stack.push_async_callback(redis.aclose)
         limits = {name: provider.limits for name, provider in known.items()}
         yield Parts(
