@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -257,11 +258,17 @@ def test_a_paused_server_answers_nobody_until_it_is_resumed(place: Path) -> None
 
 
 @pytest.mark.timeout(240)
+def told_to_disk(place: Path, name: bytes) -> bool:
+    return any(name in log.read_bytes() for log in [*place.rglob("LATEST.LOG"), *place.rglob("*.DCL")])
+
+
 async def test_rabbitmq_keeps_durable_queues_over_a_kill_and_leaves_no_port_mapper(place: Path) -> None:
     with RabbitMQ(place) as server:
         url = server.url
         async with await aio_pika.connect(url) as link:
             await (await link.channel()).declare_queue("kept", durable=True)
+            # RabbitMQ answers before its table of queues is on disk: a kill in between may cost the queue.
+            assert await asyncio.to_thread(wait_for, lambda: told_to_disk(place, b"kept"), within_s=20)
         server.kill()
         server.start()
         assert server.url == url
