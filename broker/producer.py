@@ -22,6 +22,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from dramatiq import Message
 from dramatiq.common import dq_name, xq_name
 
+from broker.cancelling import heeds_cancellation
 from broker.connect import SENDS_ONLY, GuardedRedisBroker, amqp_url, dead_queue_arguments, from_url, queue_arguments
 from broker.messages import Hint
 
@@ -118,6 +119,7 @@ class RabbitmqProducer:
         self._window = asyncio.Semaphore(WINDOW)
         self._waiting = 0
 
+    @heeds_cancellation
     async def send(self, hints: Sequence[Hint]) -> None:
         if self._waiting >= BUFFER_MAX:
             raise BrokerUnreachableError(f"the broker did not take a message: {self._waiting} wait for it already")
@@ -131,11 +133,13 @@ class RabbitmqProducer:
             if isinstance(result, BaseException):
                 raise result
 
+    @heeds_cancellation
     async def depth(self, queue: str) -> int:
         async with self._asking() as channel:
             declared = await channel.declare_queue(queue, durable=True, arguments=queue_arguments(queue))
         return declared.declaration_result.message_count or 0
 
+    @heeds_cancellation
     async def held(self, queue: str) -> Held:
         # AMQP tells neither what is unacknowledged nor anything of a queue for delays, of which we have none.
         async with self._asking() as channel:
@@ -143,6 +147,7 @@ class RabbitmqProducer:
         ready, gone = await self.depth(queue), dead.declaration_result.message_count or 0
         return Held(ready, unacked=None, delayed=None, dead=gone)
 
+    @heeds_cancellation
     async def collect_dead(self, queue: str, limit: int, write: Write) -> int:
         taken: list[AbstractIncomingMessage] = []
         async with self._asking() as channel:
@@ -166,6 +171,7 @@ class RabbitmqProducer:
         if connection is not None:
             await connection.close()
 
+    @heeds_cancellation
     async def _publish(self, message: Message[None]) -> None:
         body = aio_pika.Message(
             message.encode(), delivery_mode=aio_pika.DeliveryMode.PERSISTENT, content_type="application/json"
@@ -205,6 +211,7 @@ class RabbitmqProducer:
                 self._channel = await self._open()
             return self._channel
 
+    @heeds_cancellation
     async def _open(self) -> AbstractChannel:
         await self._drop()
         self._connection = await aio_pika.connect(self._url, timeout=self._patience_s)

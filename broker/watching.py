@@ -21,6 +21,7 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from aiormq.exceptions import ChannelNotFoundEntity
 from dramatiq.common import dq_name, xq_name
 
+from broker.cancelling import heeds_cancellation
 from broker.connect import NAMESPACE, SENDS_ONLY, amqp_url
 from broker.producer import BrokerUnreachableError
 
@@ -78,6 +79,7 @@ class RabbitmqWatcher:
         self._nothing_since: dict[str, float] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
+    @heeds_cancellation
     async def look(self) -> Mapping[str, Seen]:
         try:
             async with asyncio.timeout(self._patience_s):
