@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 from psycopg import AsyncCursor
 
-from ledger.grouping import SMALL_TITLES, WINDOW_TITLES, Memory, Nearby, Story, Term
+from ledger.grouping import SMALL_TITLES, Nearby
+from ledger.memory import WINDOW_TITLES, Memory, Story, Term
 
 Cursor = AsyncCursor[Any]
 

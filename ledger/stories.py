@@ -11,7 +11,7 @@ from typing import Any
 
 from psycopg import AsyncCursor
 
-from ledger.grouping import Nearby
+from ledger.grouping import Nearby, alike, near, shared_terms
 from ledger.guard import plain
 from ledger.model import Item
 from ledger.shelf import Shelf
@@ -66,21 +66,21 @@ async def _tell_one(teller: Teller, shelf: Shelf, item: Item) -> Telling | None:
         return None
     await shelf.bring_terms_of(telling.story, wide_with=len(item.terms))
     if teller.remember(item, telling):
-        await shelf.bring_terms(teller.memory.shared_terms(telling.story, nearby))
-        for gone, kept in teller.memory.alike(telling.story, nearby):
+        await shelf.bring_terms(shared_terms(teller.memory, telling.story, nearby))
+        for gone, kept in alike(teller.memory, telling.story, nearby):
             await shelf.bring_terms_of(gone)
             await shelf.bring_terms_of(kept, wide_with=len(teller.memory.stories[gone].terms))
             teller.memory.merge(gone, kept)
             teller.merge(gone, kept)
-            await shelf.bring_terms(teller.memory.shared_terms(kept, nearby))
+            await shelf.bring_terms(shared_terms(teller.memory, kept, nearby))
     return telling
 
 
 def _shared_terms(teller: Teller, nearby: Sequence[Nearby]) -> Iterator[str]:
     """Guess what the items will tell, and give the terms by which those stories could be merged with others."""
     for stories in nearby:
-        if near := teller.memory.near(stories):
-            yield from teller.memory.shared_terms(near[0].id, stories)
+        if open_ones := near(teller.memory, stories):
+            yield from shared_terms(teller.memory, open_ones[0].id, stories)
 
 
 async def _there(cursor: AsyncCursor[Any], items: Iterable[Item]) -> dict[str, int]:

@@ -120,7 +120,7 @@ story_changes = Table(
     Index(None, "other_id"),
 )
 
-# The memory of ledger.grouping, one for all workers: its one row is the lock that its writers take in turn.
+# What ledger.memory holds, one for all workers: its one row is the lock that its writers take in turn.
 story_memory = Table(
     "story_memory",
     metadata,

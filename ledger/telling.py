@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ledger.grouping import Match, Memory, Nearby, Told
+from ledger.grouping import Match, Nearby, find_near, match, merges
 from ledger.guard import plain
+from ledger.memory import Memory, Told
 from ledger.model import Item
 
 
@@ -81,13 +82,13 @@ class Teller:
 
     def nearby(self, item: Item) -> Nearby:
         """List the open stories that ``tell`` will look at."""
-        return self.memory.nearby(plain(item.terms))
+        return find_near(self.memory, plain(item.terms))
 
     def tell(self, item: Item, nearby: Nearby) -> Telling | None:
         """Decide the item's story and remember it; None for one that has neither address nor words."""
         telling = self.place(item, nearby)
         if telling and self.remember(item, telling):
-            for gone, kept in self.memory.merges(telling.story, nearby):
+            for gone, kept in merges(self.memory, telling.story, nearby):
                 self.merge(gone, kept)
         return telling
 
@@ -126,7 +127,7 @@ class Teller:
         return None
 
     def _alike(self, told: Told, nearby: Nearby) -> Telling | None:
-        match self.memory.match(told, nearby):
+        match match(self.memory, told, nearby):
             case Match(why=why, story=story, score=score, neighbour=neighbour):
                 return Telling(story, why, neighbour, score)
         return None

@@ -15,8 +15,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ledger.grouping import Memory, Told
 from ledger.likeness import likeness
+from ledger.memory import Memory, Told
 from ledger.model import Book, Item
 from ledger.telling import Teller, group
 from workers.addresses import canonical

@@ -23,7 +23,7 @@ import psutil
 
 from ledger import migrate
 from ledger.engine import open_ledger
-from ledger.grouping import Memory
+from ledger.memory import Memory
 from ledger.model import Book, Item
 from ledger.stories import join
 from ledger.telling import Teller

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger.grouping import Memory, Told
 from ledger.likeness import BASE, WEIGHTS, measures
+from ledger.memory import Memory, Told
 from ops.evaluation import SAME_NEWS, best_threshold
 from tests.benchmarks.story_rivals import ways
 from workers.titles import terms

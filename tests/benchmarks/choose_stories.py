@@ -20,7 +20,7 @@ from itertools import count
 from pathlib import Path
 from statistics import fmean
 
-from ledger.grouping import Memory
+from ledger.memory import Memory
 from ledger.model import Book, Item
 from ledger.rule import RULE, Rule
 from ledger.telling import Teller, group

@@ -15,8 +15,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ledger import grouping, regroup
-from ledger.grouping import Memory
+from ledger import memory as remembered
+from ledger import regroup
+from ledger.memory import Memory
 from ledger.model import Book, Item
 from ledger.queries import get_story, list_items
 from ledger.shelf import Shelf
@@ -88,7 +89,7 @@ def stream(seed: int, many: int) -> list[Item]:
 async def test_the_database_groups_as_the_memory_does(empty: AsyncEngine, monkeypatch: Any, seed: int) -> None:
     # Small bounds, so that stories close, terms are forgotten and lists are cut in a few hundred titles.
     for name, value in {"WINDOW_TITLES": 120, "STORY_TERMS": 6, "RECENT": 4, "RARE": 5}.items():
-        monkeypatch.setattr(grouping, name, value)
+        monkeypatch.setattr(remembered, name, value)
     monkeypatch.setattr("ledger.shelf.WINDOW_TITLES", 120)
     items = stream(seed, 300)
     rng, start = random.Random(seed), 0
@@ -233,7 +234,7 @@ async def test_a_person_splits_and_it_holds(empty: AsyncEngine) -> None:
 
 @pytest.mark.parametrize("parted", [True, False])
 async def test_a_split_holds_when_both_stories_were_closed(empty: AsyncEngine, monkeypatch: Any, parted: bool) -> None:
-    for module in ("ledger.grouping", "ledger.shelf"):
+    for module in ("ledger.memory", "ledger.shelf"):
         monkeypatch.setattr(f"{module}.WINDOW_TITLES", 4)
     if not parted:  # what would happen if nobody remembered
         monkeypatch.setattr("ledger.shelf._PARTED", "SELECT 1, '{}'::bigint[] WHERE %s::bigint[] = %s::bigint[]")

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from ledger import grouping
-from ledger.grouping import Memory, Told
+from ledger import memory as remembered
+from ledger.grouping import find_near, match, merges
+from ledger.memory import Memory, Told
 from workers.titles import marked_terms
 
 HOUR_S = 3_600.0
@@ -22,11 +23,11 @@ def tell(memory: Memory, *titles: tuple[str, float]) -> list[int]:
     numbers = count(len(memory.stories) + 1)
     for n, (title, hour) in enumerate(titles):
         told = Told(f"item {n}", marked_terms(title), hour * HOUR_S)
-        nearby = memory.nearby(told.terms)
-        match = memory.match(told, nearby)
-        story = match.story if match else next(numbers)
+        nearby = find_near(memory, told.terms)
+        found = match(memory, told, nearby)
+        story = found.story if found else next(numbers)
         memory.add(told, story)
-        for gone, kept in memory.merges(story, nearby):
+        for gone, kept in merges(memory, story, nearby):
             stories = [kept if one == gone else one for one in stories]
             story = kept if story == gone else story
         stories.append(story)
@@ -85,9 +86,9 @@ def test_the_neighbour_is_the_title_that_says_most_of_it() -> None:
     memory = Memory()
     tell(memory, ("Quillhaven wins licence in Norway", 0), ("Norway regulator on Quillhaven licence: a first", 0.1))
     told = Told("new", marked_terms("Quillhaven wins Norway licence"), HOUR_S)
-    match = memory.match(told, memory.nearby(told.terms))
-    assert match is not None
-    assert match.neighbour == "item 0"
+    found = match(memory, told, find_near(memory, told.terms))
+    assert found is not None
+    assert found.neighbour == "item 0"
 
 
 def test_stories_that_a_person_parted_are_not_merged_for_being_alike() -> None:
@@ -98,7 +99,7 @@ def test_stories_that_a_person_parted_are_not_merged_for_being_alike() -> None:
             memory.add(Told(str(n), marked_terms(title), 0.0), story)
         if parted:
             memory.part(1, 2)
-        assert list(memory.merges(1, {2: False})) == ([] if parted else [(2, 1)])
+        assert list(merges(memory, 1, {2: False})) == ([] if parted else [(2, 1)])
 
 
 def invented(rng: random.Random, many: int) -> Sequence[Told]:
@@ -110,14 +111,14 @@ def invented(rng: random.Random, many: int) -> Sequence[Told]:
 @pytest.mark.parametrize("seed", range(5))
 def test_what_is_remembered_agrees_with_itself_and_stays_small(monkeypatch: Any, seed: int) -> None:
     for name, value in {"WINDOW_TITLES": 80, "STORY_TERMS": 10, "RECENT": 5}.items():
-        monkeypatch.setattr(grouping, name, value)
+        monkeypatch.setattr(remembered, name, value)
     memory, numbers = Memory(), count(1)
     for told in invented(random.Random(seed), 600):
-        nearby = memory.nearby(told.terms)
-        match = memory.match(told, nearby)
-        story = match.story if match else next(numbers)
+        nearby = find_near(memory, told.terms)
+        found = match(memory, told, nearby)
+        story = found.story if found else next(numbers)
         memory.add(told, story)
-        list(memory.merges(story, nearby))
+        list(merges(memory, story, nearby))
         assert memory.open == len(memory.stories) <= 80
     telling: dict[str, set[int]] = {}
     for kept in memory.stories.values():

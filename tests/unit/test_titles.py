@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.grouping import Memory
 from ledger.likeness import likeness
+from ledger.memory import Memory
 from workers.titles import TERMS_MAX, marked_terms, terms
 
 RARITY = Memory().rarity
