@@ -15,14 +15,13 @@ from uuid import UUID
 from psycopg.rows import dict_row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledger.bookview import FOREVER, When, seen_by
+from ledger.bookview import BEGINNING, FOREVER, When, seen_by
 from ledger.lots import AVERAGE_LOT, Method
 from ledger.model import storable
 from ledger.numbers import plain
 from ledger.report import time_told
 from ledger.tenancy import acting_for, driver_cursor
 
-BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 PlaceT = TypeVar("PlaceT")
 
 

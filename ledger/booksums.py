@@ -21,8 +21,7 @@ from typing import Any, LiteralString
 from psycopg.rows import dict_row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledger.booklists import BEGINNING
-from ledger.bookview import FOREVER, When, seen_by
+from ledger.bookview import BEGINNING, FOREVER, When, seen_by
 from ledger.figures import Step, period_end, period_start
 from ledger.lots import Method
 from ledger.model import storable

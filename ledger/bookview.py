@@ -36,6 +36,7 @@ from ledger.runs import Policy
 from ledger.tenancy import acting_for, driver_cursor
 from ledger.trades import Trade, from_body
 
+BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 Row = tuple[Any, ...]
 
@@ -81,7 +82,7 @@ async def view(conn: AsyncConnection, user: str, method: Method, when: When | No
     given = {"user": user, "method": method.value, "as_of": when.as_of, "known_at": when.known_at}
     async with acting_for(conn, user), driver_cursor(conn) as cursor:
         policy = await _policy(cursor, user)
-        queries = (_TRADES, seen_by(when, _DISPOSALS), seen_by(when, OPEN))
+        queries = (_TRADES, seen_by(when, _DISPOSALS), seen_by(when, _OPEN))
         rows = [await _rows(cursor, query, given) for query in queries]
     return await beside(sum(map(len, rows)), _put_together, user, policy, method, rows)
 
@@ -253,7 +254,7 @@ SELECT e.body ->> 'trade_id', x.coin, x.account, x.leg, x.side, x.happened_at, x
 
 # An average has no lot, told as the id of nobody: by equality PostgreSQL can hash, by IS NOT DISTINCT FROM it compares
 # each lot with each, which for a book of 20,000 trades takes seconds.
-OPEN: LiteralString = """
+LEFT: LiteralString = """
 WITH put AS (
     SELECT x.coin, x.account, x.side,
            CASE WHEN %(method)s <> 'AVERAGE' THEN x.entry_id ELSE '00000000-0000-0000-0000-000000000000' END AS lot,
@@ -265,13 +266,14 @@ taken AS (
            sum(t.qty) AS qty, sum(t.cost) AS cost
       FROM disposals x JOIN matches t ON t.user_id = x.user_id AND t.disposal_id = x.id
      WHERE x.method = %(method)s AND {visible} GROUP BY 1, 2, 3, 4)
-SELECT p.coin, p.account, p.side, e.body ->> 'trade_id', p.acquired_at, coalesce(e.seq, 0), p.qty, p.cost,
-       p.qty - coalesce(t.qty, 0), p.cost - coalesce(t.cost, 0)
+SELECT p.coin, p.account, p.side, e.body ->> 'trade_id' AS lot, p.acquired_at, coalesce(e.seq, 0) AS seq, p.qty, p.cost,
+       p.qty - coalesce(t.qty, 0) AS qty_left, p.cost - coalesce(t.cost, 0) AS cost_left
   FROM put p
   LEFT JOIN taken t ON t.coin = p.coin AND t.account = p.account AND t.side = p.side AND t.lot = p.lot
   LEFT JOIN entries e ON e.user_id = %(user)s AND e.id = p.lot
- ORDER BY p.acquired_at, e.seq
 """
+"""What is left of each lot, also where that is nothing."""
+_OPEN: LiteralString = LEFT + " ORDER BY p.acquired_at, e.seq"
 
 _MARKS: LiteralString = """
 SELECT DISTINCT ON (coin) coin, price, happened_at FROM prices

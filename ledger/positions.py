@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, LiteralString, NamedTuple
 
+from psycopg import AsyncCursor
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ledger.bookview import OPEN, When, marks, seen_by
+from ledger.bookview import BEGINNING, LEFT, When, marks, seen_by
 from ledger.lots import AVERAGE_LOT, Method
 from ledger.marks import Mark
 from ledger.model import storable
@@ -38,6 +39,16 @@ class Priced:
         if self.age_max is not None and (mark.at is None or self.now - mark.at > self.age_max):
             return f"the price of {coin} is from {mark.at and time_told(mark.at)}, too old"
         return ""
+
+
+class LotPlace(NamedTuple):
+    """Where an open lot stands: one trade may have brought a long and a short in several pools."""
+
+    acquired: datetime
+    lot: str
+    coin: str
+    account: str
+    side: str
 
 
 class Held(NamedTuple):
@@ -66,7 +77,11 @@ async def positions(
     Each: ``coin``, ``account``, ``qty``, ``cost``, ``unit_cost``, ``price``, ``price_at``, ``market_value``,
     ``unrealized_pnl``, ``why_unknown``, ``missing_qty``.
     """
-    held, missing = await _held(conn, user, method, when or When())
+    given = _given(user, method, when, coin)
+    async with acting_for(conn, given["user"]), driver_cursor(conn) as cursor:
+        held = await _held(cursor, when, given)
+        await cursor.execute(_read(_MISSING, when, coin), given)
+        missing = {(coin, account): qty for coin, account, qty in await cursor.fetchall()}
     sums: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
     for one in held:
         place = (one.coin, one.account or "")
@@ -77,7 +92,6 @@ async def positions(
     return [
         _position(place, qty, cost, known.get(place[0]), prices) | {"missing_qty": plain(missing.get(place, _ZERO))}
         for place, (qty, cost) in sorted(sums.items())
-        if coin in (None, place[0])
     ]
 
 
@@ -96,20 +110,28 @@ async def unrealized(
 
 
 async def lots(
-    conn: AsyncConnection, user: str, method: Method, *, when: When | None = None, coin: str | None = None
+    conn: AsyncConnection,
+    user: str,
+    method: Method,
+    *,
+    when: When | None = None,
+    coin: str | None = None,
+    after: LotPlace | None = None,
+    limit: int | None = None,
 ) -> list[dict[str, Any]]:
-    """List open lots, oldest first; AVERAGE has one for each pool, named ``pool``.
+    """List open lots, oldest first, as many as ``limit`` behind a place; AVERAGE has one a pool, named ``pool``.
 
     Each: ``coin``, ``account``, ``lot`` (the id of the trade that brought it), ``side`` (long, short), ``acquired``,
     ``qty``, ``cost`` (of a short: what it brought), ``unit_cost``.
     """
-    held, _ = await _held(conn, user, method, when or When())
+    given = _given(user, method, when, coin)
+    async with acting_for(conn, given["user"]), driver_cursor(conn) as cursor:
+        held = await _held(cursor, when, given, after, limit)
     return [
         {"coin": one.coin, "account": one.account, "lot": one.lot, "side": one.side}
         | {"acquired": time_told(one.acquired), "qty": plain(one.qty), "cost": plain(one.cost)}
         | {"unit_cost": _unit(one.qty, one.cost)}
         for one in held
-        if coin in (None, one.coin)
     ]
 
 
@@ -147,21 +169,41 @@ def _unit(qty: Decimal, cost: Decimal) -> str:
     return ratio_text(money(cost) * 10**18, quantity(qty))  # steps of money are 10**18 times as large
 
 
+def _given(user: str, method: Method, when: When | None, coin: str | None) -> dict[str, Any]:
+    when = when or When()
+    moments = {"as_of": when.as_of, "known_at": when.known_at}
+    return moments | {"user": storable(user), "method": method.value, "coin": None if coin is None else storable(coin)}
+
+
 async def _held(
-    conn: AsyncConnection, user: str, method: Method, when: When
-) -> tuple[list[Held], dict[tuple[str, str], Decimal]]:
-    given = {"user": storable(user), "method": method.value, "as_of": when.as_of, "known_at": when.known_at}
-    async with acting_for(conn, given["user"]), driver_cursor(conn) as cursor:
-        await cursor.execute(seen_by(when, OPEN), given)
-        held = [_left(*row) for row in await cursor.fetchall()]
-        await cursor.execute(seen_by(when, _MISSING), given)
-        missing = {(coin, account): qty for coin, account, qty in await cursor.fetchall()}
-    return [one for one in held if one.qty > 0], missing
+    cursor: AsyncCursor[Any],
+    when: When | None,
+    given: Mapping[str, Any],
+    after: LotPlace | None = None,
+    limit: int | None = None,
+) -> list[Held]:
+    at, lot, coin, account, side = after or LotPlace(BEGINNING, "", "", "", "")
+    place = {"at": at, "last_lot": storable(lot), "last_coin": storable(coin), "last_account": storable(account)}
+    place |= {"last_side": storable(side), "limit": limit, "average": AVERAGE_LOT}
+    await cursor.execute(_read(_HELD, when, given["coin"]), {**given, **place})
+    return [
+        Held(coin, account or None, side, lot, acquired.astimezone(UTC), qty, cost)
+        for coin, account, side, lot, acquired, qty, cost in await cursor.fetchall()
+    ]
 
 
-def _left(coin: str, account: str, side: str, trade: str | None, acquired: datetime, _: int, *amounts: Decimal) -> Held:
-    return Held(coin, account or None, side, trade or AVERAGE_LOT, acquired.astimezone(UTC), *amounts[-2:])
+def _read(sql: LiteralString, when: When | None, coin: str | None) -> LiteralString:
+    """Complete a statement for this moment, and for one coin where one is asked for."""
+    return seen_by(when or When(), sql if coin is None else sql.replace("{visible}", "{visible} AND x.coin = %(coin)s"))
 
+
+_HELD: LiteralString = """
+SELECT * FROM (
+    SELECT coin, account, side, coalesce(lot, %(average)s) COLLATE "C" AS lot, acquired_at, qty_left, cost_left
+      FROM ({left}) AS each WHERE qty_left > 0) AS held
+ WHERE (acquired_at, lot, coin, account, side) > (%(at)s, %(last_lot)s, %(last_coin)s, %(last_account)s, %(last_side)s)
+ ORDER BY acquired_at, lot, coin, account, side LIMIT %(limit)s
+""".replace("{left}", LEFT)
 
 _MISSING: LiteralString = """
 SELECT x.coin, x.account, sum(x.missing_qty) FROM disposals x

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import NamedTuple
-
 import msgspec
 
 from gateway.api.book_shapes import (
@@ -39,6 +36,7 @@ from ledger import positions as holdings
 from ledger.booklists import DisposalPlace
 from ledger.booksums import TooLong
 from ledger.explain import NoDisposal, explain
+from ledger.positions import LotPlace
 
 routes = Routes("pnl")
 
@@ -162,25 +160,21 @@ async def positions(call: Call, query: PositionsQuery) -> list[PositionAnswer]:
     return msgspec.convert(told, list[PositionAnswer])
 
 
-class LotPlace(NamedTuple):
-    """Where an open lot stands: one trade may have brought a long and a short in several pools."""
-
-    acquired: datetime
-    lot: str
-    coin: str
-    account: str
-    side: str
-
-
 @routes.get("/lots", needs="ledger:read", problems=("invalid_cursor",))
 async def lots(call: Call, query: LotListing) -> Page[LotAnswer]:
     """Open lots, the oldest first; by AVERAGE one for each coin."""
     behind = after(call, query, LotPlace)
     async with call.books() as conn:
-        told = await holdings.lots(conn, call.principal.user, query.method, when=when(query), coin=query.coin)
-    found = sorted(msgspec.convert(told, list[LotAnswer]), key=_lot_place)
-    rest = [lot for lot in found if behind is None or _lot_place(lot) > behind]
-    return page(call, query, rest[: query.limit + 1], _lot_place, lambda lot: lot)
+        told = await holdings.lots(
+            conn,
+            call.principal.user,
+            query.method,
+            when=when(query),
+            coin=query.coin,
+            after=behind,
+            limit=query.limit + 1,
+        )
+    return page(call, query, msgspec.convert(told, list[LotAnswer]), _lot_place, lambda lot: lot)
 
 
 def _lot_place(lot: LotAnswer) -> LotPlace:

@@ -17,7 +17,7 @@ from ledger.figures import Step, Sums, by_tag, grouped
 from ledger.figures import history as periods
 from ledger.lots import Method
 from ledger.performance import sharpe
-from ledger.positions import Priced
+from ledger.positions import LotPlace, Priced
 from ledger.report import sums_told
 from tests.bookshop import Desk, Row, row
 from tests.workshop import Workshop
@@ -166,6 +166,27 @@ async def test_what_is_held_is_worth_its_price_or_the_reason_why_not(desk: Desk)
     assert any("too old" in warning for warning in stale["warnings"])
 
 
+async def lot_pages(desk: Desk, method: Method, limit: int, **asked: Any) -> list[Any]:
+    """Read open lots a page at a time."""
+    found, last = list[Any](), None
+    while page := await ask(desk, positions.lots, method, after=last, limit=limit, **asked):
+        assert len(page) <= limit
+        found += page
+        end = page[-1]
+        last = LotPlace(datetime.fromisoformat(end["acquired"]), end["lot"], end["coin"], "", end["side"])
+    return found
+
+
+async def test_lots_of_one_moment_are_paged_by_their_names(shop: Workshop) -> None:
+    """Of one moment, in two coins, names that a database sorts otherwise than text: capitals, a sign, an accent."""
+    desk = Desk(shop)
+    names = ["b", "B", "a-1", "a1", "\u00e9", "Z", "_"]
+    await desk.give([row("buy", "1", "10", trade_id=name, base=("BTC", "ETH")[n % 2]) for n, name in enumerate(names)])
+    found = await lot_pages(desk, Method.LIFO, 2)
+    assert [one["lot"] for one in found] == sorted(names)
+    assert found == await ask(desk, positions.lots, Method.LIFO)
+
+
 async def test_open_lots_are_listed_oldest_first_and_the_average_as_one(desk: Desk) -> None:
     seen: View = await ask(desk, view, Method.FIFO)
     held = await ask(desk, positions.lots, Method.FIFO)
@@ -176,7 +197,13 @@ async def test_open_lots_are_listed_oldest_first_and_the_average_as_one(desk: De
     }
     assert {(one["coin"], one["lot"]): Decimal(one["qty"]) for one in held} == wanted
     assert [one["acquired"] for one in held] == sorted(one["acquired"] for one in held)
+    assert await lot_pages(desk, Method.FIFO, 3) == held
+    btc = [one for one in held if one["coin"] == "BTC"]
+    assert 0 < len(btc) < len(held)
+    assert await ask(desk, positions.lots, Method.FIFO, coin="BTC") == btc
+    assert await lot_pages(desk, Method.FIFO, 2, coin="BTC") == btc
     average = await ask(desk, positions.lots, Method.AVERAGE)
+    assert await lot_pages(desk, Method.AVERAGE, 1) == average
     assert {one["lot"] for one in average} == {"pool"}
     assert len(average) == len({one["coin"] for one in held})
 
