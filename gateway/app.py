@@ -59,9 +59,13 @@ def make_app(
         if route.method == "GET":
             app.router.add_get(route.path, handler, allow_head=route.media_type != "text/event-stream")
         else:
-            app.router.add_route(route.method, route.path, handler)
+            app.router.add_route(route.method, route.path, handler, expect_handler=expected)
     app[DRAINING], app[TABLE], app[DOOR] = draining, table, door
     return app
+
+
+async def expected(_: web.Request) -> None:
+    """Say nothing to ``Expect: 100-continue`` so far: whoever reads the body asks for it."""
 
 
 async def note_scope(call: Call, route: str) -> None:

@@ -52,7 +52,10 @@ class Answer(web.Response):
             and len(self._headers) == 1
             and _USUAL.isdisjoint(map(str.lower, self.more))
         ):
-            return self._at_once(request, body)
+            self._at_once(request, body)
+            if request.protocol.writing_paused:  # who asks and does not read the answers is not answered any further
+                await request.writer.drain()
+            return None
         for name, value in SECURITY.items():
             self._headers.setdefault(name, value)
         self._headers.update(self.more)
@@ -60,7 +63,7 @@ class Answer(web.Response):
             self.force_close()
         return await super().prepare(request)
 
-    def _at_once(self, request: BaseRequest, body: bytes) -> AbstractStreamWriter | None:
+    def _at_once(self, request: BaseRequest, body: bytes) -> None:
         transport = request.protocol.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("nobody is there any more")
@@ -73,7 +76,6 @@ class Answer(web.Response):
         )
         transport.write(head.encode("latin-1") + body)
         self._keep_alive, self._eof_sent, self._body_length = True, True, len(body)
-        return None
 
 
 @lru_cache(maxsize=256)

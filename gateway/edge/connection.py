@@ -26,22 +26,25 @@ class Connection(RequestHandler):
     while none is on its way in: then aiohttp's keep-alive time counts.
     """
 
-    __slots__ = ("_address", "_body", "_server", "waiting_since")
+    __slots__ = ("_address", "_body", "_line", "_server", "_unread", "waiting_since")
 
     def __init__(self, server: EdgeServer, *, loop: asyncio.AbstractEventLoop, **more: Any) -> None:
         super().__init__(server, loop=loop, **more)
         self._server = server
         self._address: str | None = None
         self._body: StreamReader | None = None
+        self._line: asyncio.Transport | None = None  # aiohttp forgets its own when it begins to close
+        self._unread: tuple[int, float] | None = None
         self.waiting_since: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or hang up where this address has too many already."""
+        self._line = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         address = peer[0] if isinstance(peer, tuple) else ""
         if not self._server.enter(self, address):
             self._force_close = True
-            cast("asyncio.Transport", transport).abort()
+            self._line.abort()
             return
         self._address, self.waiting_since = address, self._server.clock()
         super().connection_made(transport)
@@ -63,6 +66,29 @@ class Connection(RequestHandler):
             self._body = self._messages[-1][1] if self._messages else None
         elif self.waiting_since is None and not in_body:
             self.waiting_since = self._server.clock()
+
+    def resume_writing(self) -> None:
+        """Go on: the other side has taken some of what was sent."""
+        super().resume_writing()
+        self._unread = None
+
+    def is_late(self, now: float, *, header_s: float, unread_s: float) -> bool:
+        """Whether a head does not come to its end, or nothing of what was sent is taken; asked now and then."""
+        assert self._line is not None, "a connection is asked while it is open"
+        size = self._line.get_write_buffer_size()
+        if not size:
+            self._unread = None
+        elif self._unread is None or size < self._unread[0]:
+            self._unread = size, now
+        elif self._unread[1] <= now - unread_s:
+            return True
+        return self.waiting_since is not None and self.waiting_since <= now - header_s
+
+    def drop(self) -> None:
+        """Close; what the other side has not taken is thrown away, or it would be waited for without end."""
+        self.force_close()
+        if self._line is not None and self._line.get_write_buffer_size():
+            self._line.abort()
 
     def handle_error(
         self,

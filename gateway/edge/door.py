@@ -119,6 +119,8 @@ class Door:
             raise
         except Exception as error:  # noqa: BLE001  this is where every error becomes an answer
             problem = problem_of(error, request, passage)
+            if "Expect" in request.headers:  # whether the body comes all the same, only the client knows
+                problem.headers["Connection"] = "close"
             answer = Answer(
                 document(problem, request_id), status=problem.status, media_type=MEDIA_TYPE, more=problem.headers
             )

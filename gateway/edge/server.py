@@ -80,11 +80,11 @@ class EdgeServer(web.Server):
             del self._by_address[address]
 
     def sweep(self) -> int:
-        """Close the connections whose request did not come in time; give their number."""
-        late_since = self.clock() - self.settings.header_s
-        late = [one for one in self.open if one.waiting_since is not None and one.waiting_since <= late_since]
+        """Close the connections whose request, or whose reading, did not come in time; give their number."""
+        now, settings = self.clock(), self.settings
+        late = [one for one in self.open if one.is_late(now, header_s=settings.header_s, unread_s=settings.unread_s)]
         for connection in late:
-            connection.force_close()
+            connection.drop()
         return len(late)
 
 

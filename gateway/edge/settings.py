@@ -19,8 +19,9 @@ class EdgeSettings:
     """Limits of the edge; times in seconds.
 
     ``header_s``, ``body_s`` and ``keepalive_s`` are what a client has for sending a request's head, its body, and the
-    next request; ``handler_s`` is what this side has.  ``log_share`` is the share of good answers that get a line in
-    the access log (all refusals and errors do).  ``public_url`` is what clients call this gateway.
+    next request, ``unread_s`` for taking at least some of an answer; ``handler_s`` is what this side has.
+    ``log_share`` is the share of good answers that get a line in the access log (all refusals and errors do).
+    ``public_url`` is what clients call this gateway.
     """
 
     trusted_proxies: tuple[Network, ...] = ()
@@ -29,6 +30,7 @@ class EdgeSettings:
     header_s: float = 10.0
     body_s: float = 30.0
     keepalive_s: float = 75.0
+    unread_s: float = 30.0
     handler_s: float = 60.0
     connections_max: int = 20_000
     connections_per_address_max: int = 256

@@ -92,6 +92,11 @@ def doing_routes(doing: Doing) -> Routes:
         """Say which."""
         return path
 
+    @routes.post("/changes/{thing}", needs="jobs:write", status=201)
+    async def change_thing(_: Call, path: ThingPath, body: Thing) -> Thing:
+        """Give back what came, under another name."""
+        return Thing(path.thing, body.amount)
+
     @routes.get("/slow", needs="jobs:read")
     async def slow(_: Call) -> Thing:
         """Take the time that the test takes."""
