@@ -30,8 +30,9 @@ from gateway.auth.passwords import KIB, LANES, PASSES, Passwords, half, refusal
 from gateway.auth.revocations import Follower
 from gateway.auth.seen import Revoked
 from gateway.auth.sessions import Session, Spans
-from gateway.auth.throttle import Guesses, LoginThrottle, TooMany, network_of
+from gateway.auth.throttle import Guesses, LoginThrottle, TooMany
 from gateway.auth.users import User
+from gateway.networks import network_of
 from gateway.principal import SCOPES, Principal
 from gateway.problems import Problem
 

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
-from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from time import monotonic
 from typing import Any, TypeVar
@@ -71,19 +70,6 @@ class TooMany(Exception):
 def away() -> Problem:
     """What is said while Redis is: nobody logs in uncounted."""
     return Problem("unavailable", "logins wait for the limiter", headers={"Retry-After": "2"})
-
-
-def network_of(address: str) -> str:
-    """Give whom an address belongs to: itself, or for IPv6 its /64, which one customer has whole."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(found, IPv6Address):
-        if found.ipv4_mapped is not None:
-            return str(found.ipv4_mapped)
-        return str(ip_network((found, 64), strict=False))
-    return str(found)
 
 
 @dataclass(slots=True)

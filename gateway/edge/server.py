@@ -18,9 +18,11 @@ from aiohttp.typedefs import Handler
 from gateway.app import DOOR, DRAINING
 from gateway.edge.connection import Connection
 from gateway.edge.door import Log
+from gateway.edge.files import room_for
 from gateway.edge.passage import Proxies
 from gateway.edge.request import EdgeRequest
 from gateway.edge.settings import EdgeSettings
+from gateway.networks import network_of
 
 SWEEP_S = 0.5
 BACKLOG = 1024
@@ -54,6 +56,7 @@ class EdgeServer(web.Server):
         )
         self.settings, self.log, self.clock = settings, log, clock
         self.open: set[Connection] = set()
+        self._room = room_for(settings.connections_max)
         self._by_address: Counter[str] = Counter()
         self._proxies = Proxies(settings.trusted_proxies)
 
@@ -63,21 +66,22 @@ class EdgeServer(web.Server):
 
     def enter(self, connection: Connection, address: str) -> bool:
         """Count a connection in, unless there are too many; proxies speak for many and are not limited."""
-        if len(self.open) >= self.settings.connections_max:
+        if len(self.open) >= self._room:
             return False
-        limit = self.settings.connections_per_address_max
-        if self._by_address[address] >= limit and not self._proxies.trusts(address):
+        limit, network = self.settings.connections_per_address_max, network_of(address)
+        if self._by_address[network] >= limit and not self._proxies.trusts(address):
             return False
-        self._by_address[address] += 1
+        self._by_address[network] += 1
         self.open.add(connection)
         return True
 
     def leave(self, connection: Connection, address: str) -> None:
         """Count it out."""
         self.open.discard(connection)
-        self._by_address[address] -= 1
-        if not self._by_address[address]:
-            del self._by_address[address]
+        network = network_of(address)
+        self._by_address[network] -= 1
+        if not self._by_address[network]:
+            del self._by_address[network]
 
     def sweep(self) -> int:
         """Close the connections whose request, or whose reading, did not come in time; give their number."""

@@ -21,7 +21,7 @@ class EdgeSettings:
     ``header_s``, ``body_s`` and ``keepalive_s`` are what a client has for sending a request's head, its body, and the
     next request, ``unread_s`` for taking at least some of an answer; ``handler_s`` is what this side has.
     ``log_share`` is the share of good answers that get a line in the access log (all refusals and errors do).
-    ``public_url`` is what clients call this gateway.
+    ``public_url`` is what clients call this gateway.  ``connections_max`` is less where fewer files may be open.
     """
 
     trusted_proxies: tuple[Network, ...] = ()

@@ -17,8 +17,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
 from random import Random
 from typing import Any
 
@@ -31,6 +29,7 @@ from gateway.limit.local import LocalLog
 from gateway.limit.observer import Observer, Outcome, Silent
 from gateway.limit.outage import Breaker, Outage, Owed
 from gateway.limit.verdict import Limits, Verdict, headers, refusal
+from gateway.networks import network_of
 from gateway.problems import Problem
 
 log = structlog.get_logger(__name__)
@@ -116,10 +115,6 @@ class RateLimiter:
     async def charge_address(self, address: str) -> Verdict:
         """Charge an address for a failed verification or a call without a token; an IPv6 network of 64 bits is one."""
         return await self.charge(address_quota(address), self.policy.address)
-
-    def address_denied(self, address: str) -> Verdict | None:
-        """Like ``denied``, of an address."""
-        return self.denied(address_quota(address), self.policy.address)
 
     def guard(self) -> None:
         """Refuse what must not be tried without an exact limit: login, refresh, API keys, administration.
@@ -274,18 +269,9 @@ def _unavailable() -> Problem:
     return Problem("unavailable", "The rate limit cannot be kept", headers={"Retry-After": str(GUARD_RETRY_S)})
 
 
-@lru_cache(maxsize=10_000)
 def address_quota(address: str) -> str:
-    """Name whose quota an address uses: itself, or its network of 64 bits where anybody may take any address of it."""
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return f"address:{address}"
-    if not isinstance(parsed, IPv6Address):
-        return f"address:{parsed}"
-    if parsed.ipv4_mapped is not None:
-        return f"address:{parsed.ipv4_mapped}"
-    return f"address:{IPv6Address(int(parsed) >> 64 << 64)}/64"
+    """Name whose quota an address uses."""
+    return f"address:{network_of(address)}"
 
 
 @asynccontextmanager

@@ -9,7 +9,6 @@ import pytest
 
 from gateway.limit.address import RedisAddress
 from gateway.limit.denials import KEEP_S, Denials
-from gateway.limit.limiter import address_quota
 from gateway.limit.local import LocalLog
 from gateway.limit.outage import Breaker, Owed
 from gateway.limit.verdict import MINUTE_MS, Limits, Verdict
@@ -163,20 +162,6 @@ class TestOutage:
 
 
 class TestAddresses:
-    @pytest.mark.parametrize(
-        ("address", "quota"),
-        [
-            ("192.0.2.7", "address:192.0.2.7"),
-            ("::ffff:192.0.2.7", "address:192.0.2.7"),
-            ("2001:db8:1:2:3:4:5:6", "address:2001:db8:1:2::/64"),
-            ("2001:db8:1:2::9", "address:2001:db8:1:2::/64"),
-            ("fe80::1%eth0", "address:fe80::/64"),
-            ("not an address", "address:not an address"),
-        ],
-    )
-    def test_an_address_is_charged_as_who_holds_it(self, address: str, quota: str) -> None:
-        assert address_quota(address) == quota
-
     def test_a_url_says_where_and_how(self) -> None:
         plain = RedisAddress.of("redis://:pass%40word@redis.example:6380/3")
         assert (plain.host, plain.port, plain.database, plain.tls) == ("redis.example", 6380, 3, None)

@@ -25,7 +25,6 @@ from gateway.auth.keys import KeyRing, KeyRow, checked, public_members, thumbpri
 from gateway.auth.master import Master, WeakSecret
 from gateway.auth.passwords import WAITING_MAX, Passwords, half, refusal
 from gateway.auth.seen import Revoked, SeenTokens
-from gateway.auth.throttle import network_of
 from gateway.principal import SCOPES, USER_SCOPES, Principal
 from gateway.problems import Problem
 from ops.settings import GatewaySettings, Secret, Settings
@@ -308,20 +307,6 @@ def test_what_was_revoked_is_forgotten_when_nothing_living_is_about_it() -> None
     revoked = Revoked({"a": 10.0, "b": 20.0}, {"u": (5, 10.0)}, {"u": (1, "user", 20.0)})
     revoked.forget(10.0)
     assert (revoked.credentials, revoked.epochs, revoked.roles) == ({"b": 20.0}, {}, {"u": (1, "user", 20.0)})
-
-
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("", ""),
-        ("x" * 100, "x" * 64),
-    ],
-)
-def test_an_address_stands_for_its_network(address: str, network: str) -> None:
-    assert network_of(address) == network
 
 
 # -- how the code compares ---------------------------------------------------------------------------------------------

@@ -6,11 +6,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import cast
 
 import pytest
 from aiohttp import ClientSession
 
 from gateway.app import DRAINING
+from gateway.edge.connection import Connection
 from gateway.edge.settings import EdgeSettings
 from gateway.eventstream import HEARTBEAT, EventStream
 from gateway.routes import Routes
@@ -119,6 +121,14 @@ async def test_case_55_one_address_has_so_many_connections_and_others_are_served
     held.pop()[1].close()
     await open_connections(front, 19)
     assert (await front.raw(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))).status == 200
+
+
+async def test_case_55_an_ipv6_network_of_64_bits_is_one_address(front: Front) -> None:
+    lines = [cast(Connection, object()) for _ in range(22)]
+    let_in = [front.server.enter(line, f"2001:db8::{n:x}") for n, line in enumerate(lines[:21])]
+    assert let_in == [True] * 20 + [False]
+    assert front.server.enter(lines[21], "2001:db8:0:1::1")
+    front.server.open.clear()
 
 
 async def test_case_55_thousands_of_idle_connections_keep_nobody_out() -> None:
