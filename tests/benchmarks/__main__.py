@@ -17,9 +17,9 @@ from tests.benchmarks.system import ROOT, machine
 
 QUICK = {
     "jobs": ["--jobs", "200", "--repeats", "1"],
-    "items": ["--items", "2000", "--singles", "100", "--repeats", "1"],
+    "items": ["--items", "300", "--singles", "30", "--repeats", "1"],
     "engine": ["--messages", "400", "--fetches", "50", "--repeats", "1", "--peers", "socket"],
-    "fetch": ["--fetches", "100", "--repeats", "1"],
+    "fetch": ["--fetches", "50", "--repeats", "1"],
     "publish": ["--messages", "500", "--repeats", "1"],
     "gateway": ["--requests", "300", "--decisions", "2000", "--paced-s", "0.5", "--repeats", "1"],
     "memory": ["--pages", "100", "--rows", "5"],

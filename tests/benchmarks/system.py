@@ -31,6 +31,8 @@ from ops.settings import Settings, environment_with
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 600.0
 STOP_S = 30.0
+LENT = "BENCH_SERVERS"
+"""Names the folder of servers that run already, so that many tiny benchmarks need not each start their own."""
 
 
 class DiedError(RuntimeError):
@@ -83,11 +85,21 @@ class System:
 
 
 @asynccontextmanager
+async def private(var: Path) -> AsyncIterator[Stack]:
+    """Run servers of our own in a folder; or take those that run already in the folder that ``LENT`` names."""
+    if lent := os.environ.get(LENT):
+        yield Stack(Path(lent), "rabbitmq")
+        return
+    async with Stack(var, "rabbitmq") as servers:
+        yield servers
+
+
+@asynccontextmanager
 async def opened(**variables: str) -> AsyncIterator[System]:
     """Start PostgreSQL (which keeps every commit), Redis and RabbitMQ; stop them and forget their data at the end."""
     async with AsyncExitStack() as stack:
         var = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-bench-")))
-        servers = await stack.enter_async_context(Stack(var, "rabbitmq"))
+        servers = await stack.enter_async_context(private(var))
         quiet = {"SLUICE_VAR": str(var), "SLUICE_LOG_LEVEL": "error", "CRYPTOPANIC_API_KEY": DEMO_KEY}
         environment = environment_with({**quiet, **servers.settings_overrides(), **variables})
         settings = Settings.from_env(environment)

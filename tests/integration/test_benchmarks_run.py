@@ -6,8 +6,18 @@ import asyncio
 
 import pytest
 
+from ops.embedded import Stack
 from tests.benchmarks.__main__ import QUICK, run
 from tests.benchmarks.peers.run import PEERS, installed
+from tests.benchmarks.system import LENT
+
+
+@pytest.fixture(autouse=True)
+def servers(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lend them the session's servers: each would start its own."""
+    for server in stack.servers:
+        server.start()
+    monkeypatch.setenv(LENT, str(stack.var))
 
 
 @pytest.mark.timeout(300)
