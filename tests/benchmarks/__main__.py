@@ -1,4 +1,4 @@
-"""Run every benchmark and print one table: ``python -m tests.benchmarks [--quick] [--only NAME] [--json]``."""
+"""Run every benchmark, print one table: ``python -m tests.benchmarks [--quick] [--only NAME] [--json|--markdown]``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.benchmarks.pairs import table
+from tests.benchmarks.pairs import markdown, table
 from tests.benchmarks.system import ROOT, machine
 
 QUICK = {
@@ -40,7 +40,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that everything runs, measures nothing")
     parser.add_argument("--only", choices=QUICK, nargs="*", default=list(QUICK))
-    parser.add_argument("--json", action="store_true")
+    told = parser.add_mutually_exclusive_group()
+    told.add_argument("--json", action="store_true")
+    told.add_argument("--markdown", action="store_true", help="the table as docs/benchmarks.md has it")
     args = parser.parse_args()
     console, rows = Console(stderr=True), []
     for name in args.only:
@@ -50,6 +52,8 @@ def main() -> None:
         console.print(f"{time.monotonic() - began:.0f} s")
     if args.json:
         sys.stdout.write(json.dumps({"machine": machine(), "rows": rows}) + "\n")
+    elif args.markdown:
+        sys.stdout.write(f"{markdown(rows)}\n{machine()}\n")
     else:
         Console(width=150).print(table(rows))
         Console().print(machine())

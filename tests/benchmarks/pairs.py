@@ -81,22 +81,36 @@ async def interleaved(ways: Mapping[str, Way], repeats: int) -> dict[str, list[f
     return results
 
 
+HEAD = ("what", "unit", "ours", "theirs", "against", "ratio (min-max)", "target", "met")
+
+
+def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Write a row's figures as people read them, in the order of ``HEAD``."""
+    sign = "<=" if row["at_most"] else ">="
+    return (
+        row["name"],
+        row["unit"],
+        figure(row["ours"]),
+        figure(row["theirs"]),
+        row["peer"],
+        f"{row['ratio']:.2f} ({row['ratio_min']:.2f}-{row['ratio_max']:.2f})",
+        "" if row["target"] is None else f"{sign} {row['target']:g}",
+        {True: "yes", False: "no", None: ""}[row["met"]],
+    )
+
+
 def table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Lay the rows out for a person."""
-    shown = Table("what", "unit", "ours", "theirs", "against", "ratio (min-max)", "target", "met")
+    shown = Table(*HEAD)
     for row in rows:
-        sign = "<=" if row["at_most"] else ">="
-        shown.add_row(
-            row["name"],
-            row["unit"],
-            figure(row["ours"]),
-            figure(row["theirs"]),
-            row["peer"],
-            f"{row['ratio']:.2f} ({row['ratio_min']:.2f}-{row['ratio_max']:.2f})",
-            "" if row["target"] is None else f"{sign} {row['target']:g}",
-            {True: "yes", False: "no", None: ""}[row["met"]],
-        )
+        shown.add_row(*cells(row))
     return shown
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Lay the rows out for a document (``docs/benchmarks.md``)."""
+    lines = [HEAD, ("---", "---", "--:", "--:", "---", "---", "---", "---"), *map(cells, rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def figure(value: float) -> str:
