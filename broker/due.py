@@ -4,7 +4,8 @@ Marking comes first and is committed before anything is sent: a worker that is q
 row locked, and the hint would be wasted.  ``unsay`` takes the marks back when the broker would not take the messages.
 
 Three ways to be due: never published (or waiting until now), published and lost, or left by a worker whose lease ran
-out.  A published row counts as lost only when its queue is empty or after a very long time: a deep queue is no loss.
+out.  A published row counts as lost only when its queue is empty or after a very long time: a deep queue is no loss,
+and one that an operator keeps closed (``broker/pauses.py``) none at all, however long.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ async def pages(
         {
             "now": now,
             "lost": now - lost_after if dedup_empty else now - LOST_FOR_SURE,
+            "empty": dedup_empty,
             "limit": limit,
         },
     )
@@ -84,7 +86,7 @@ _JOBS = text(
         WHERE state IN ('queued', 'running', 'waiting') AND landed < want AND run_at <= :now
             AND (lease_until IS NULL OR lease_until < :now)
             AND (published_at IS NULL
-                OR published_at < :lost_for_sure
+                OR published_at < :lost_for_sure AND queue <> ALL (ARRAY(SELECT queue FROM queue_pauses))
                 OR published_at < :lost AND queue = ANY(:empty)
                 OR lease_until < :now AND published_at < lease_until)
         ORDER BY priority DESC, run_at, id LIMIT :limit FOR UPDATE SKIP LOCKED)
@@ -95,7 +97,9 @@ _PAGES = text(
     """WITH due AS (
         SELECT id FROM pages
         WHERE state = 'landed' AND (lease_until IS NULL OR lease_until < :now)
-            AND (published_at IS NULL OR published_at < :lost OR lease_until < :now AND published_at < lease_until)
+            AND (published_at IS NULL OR lease_until < :now AND published_at < lease_until
+                OR published_at < :lost AND (:empty OR NOT EXISTS (
+                    SELECT FROM queue_pauses WHERE queue IN ('dedup', 'post'))))
         ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED)
     UPDATE pages SET published_at = :now FROM due WHERE pages.id = due.id RETURNING pages.id"""
 )

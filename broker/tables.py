@@ -172,6 +172,16 @@ providers = sa.Table(
     sa.CheckConstraint("state IN ('ok', 'disabled', 'paused', 'used_up')", name="providers_state_known"),
 )
 
+# Queues that an operator keeps closed: workers take nothing from them, messages wait in the broker.
+queue_pauses = sa.Table(
+    "queue_pauses",
+    metadata,
+    sa.Column("queue", sa.Text(collation="C"), primary_key=True),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("since", _TIME, nullable=False),
+)
+
 # What was answered to a request with an Idempotency-Key: the same request gets the same answer for a day.
 idempotency = sa.Table(
     "idempotency",

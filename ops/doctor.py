@@ -19,6 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from broker import pauses
 from broker.messages import queues
 from ledger import migrate
 from ledger.engine import LedgerUnreachable, open_ledger
@@ -36,6 +37,7 @@ ANSWER_S_MAX = 10
 DISK_FREE_MIN = 0.05
 LANDED_AGE_MAX = timedelta(minutes=5)
 UNDISPATCHED_AGE_MAX = timedelta(minutes=1)
+PAUSED_AGE_MAX = timedelta(hours=24)
 _TROUBLE = (SQLAlchemyError, RedisError, LedgerUnreachable, CommandError, BadSetting, OSError, TimeoutError, ValueError)
 
 
@@ -165,6 +167,7 @@ async def _database(settings: Settings) -> list[Finding]:
         found += [Finding("schema", "ok", head), *await _broken_indexes(conn), await _backup_program(conn)]
         now = datetime.now(UTC)
         found += [await _dispatcher(conn), await _workers(conn), await _administrators(conn), *await _stopped(conn)]
+        found += await _paused(conn, now)
         return [*found, await _undispatched(conn, now), await _landed(conn, now), await _dead(conn)]
 
 
@@ -227,6 +230,18 @@ async def _stopped(conn: AsyncConnection) -> list[Finding]:
             f"mend it, then sluice providers enable {row.name}" if row.state != "used_up" else "",
         )
         for row in rows
+    ]
+
+
+async def _paused(conn: AsyncConnection, now: datetime) -> list[Finding]:
+    return [
+        Finding(
+            f"queue {one.queue}",
+            "wrong" if now - one.since > PAUSED_AGE_MAX else "note",
+            f"paused by {one.who} since {one.since:%Y-%m-%d %H:%M:%SZ}: {one.reason}"[:300],
+            f"when that is over: sluice queues resume {one.queue}",
+        )
+        for one in await pauses.listed(conn)
     ]
 
 

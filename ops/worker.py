@@ -35,6 +35,7 @@ from ops.gate import Gate
 from ops.log import last_words
 from ops.metrics.meters import Meters
 from ops.metrics.worker import MessageMeters
+from ops.pausing import Pausing, taps_of
 from ops.settings import Settings
 from workers.actors import MESSAGE_TIME_S, register
 from workers.pipeline import Pipeline
@@ -55,8 +56,8 @@ IDLE_MS = 100  # how long an idle consumer may sleep: Dramatiq asks Redis again 
 class Services(Middleware):
     """Opens the process's pipeline on Dramatiq's event loop when the worker boots, and closes it at the end."""
 
-    def __init__(self, settings: Settings, meters: Meters) -> None:
-        self._settings, self._meters = settings, meters
+    def __init__(self, settings: Settings, meters: Meters, messages: MessageMeters) -> None:
+        self._settings, self._meters, self._messages = settings, meters, messages
         self._stack = AsyncExitStack()
         self._pipeline: Pipeline | None = None
 
@@ -78,6 +79,12 @@ class Services(Middleware):
         if isinstance(worker, AsyncWorker):
             works = self._pipeline.works
             works.observer = Gate(works.observer, lambda: worker.intakes, works.clock)
+
+    def after_worker_boot(self, broker: Broker, worker: AsyncWorker | dramatiq.Worker) -> None:  # noqa: ARG002
+        loop = get_event_loop_thread()
+        assert loop is not None
+        pausing = Pausing(self.pipeline().works.database, taps_of(worker), self._messages.in_hand)
+        loop.run_coroutine(self._stack.enter_async_context(pausing.followed()))
 
     def after_worker_shutdown(self, broker: Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
         loop = get_event_loop_thread()
@@ -107,9 +114,10 @@ class KeepJobs(Middleware):
 def make_broker(settings: Settings, *more: Middleware) -> Broker:
     """Make a broker with every actor registered; nothing is connected until a worker boots."""
     meters = Meters("worker")
-    services = Services(settings, meters)
+    messages = MessageMeters(meters)
+    services = Services(settings, meters, messages)
     # AsyncIO comes first: its loop must run before services open on it, and stop after they have closed.
-    middleware = [AsyncIO(), services, MessageMeters(meters), KeepJobs(), *more]
+    middleware = [AsyncIO(), services, messages, KeepJobs(), *more]
     broker = from_url(server(settings.broker_url), middleware=middleware)
     register(broker, sorted(load_providers()), services.pipeline)
     return broker

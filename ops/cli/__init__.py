@@ -30,6 +30,7 @@ MODULES = MappingProxyType(
         "pnl": "pnl",
         "providers": "providers",
         "quality": "quality",
+        "queues": "queues",
         "restore": "backup",
         "rollback": "rollback",
         "sandbox": "sandbox",

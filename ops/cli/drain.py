@@ -36,7 +36,8 @@ def drain(
     """Take no new work from PROVIDERS, and wait until nothing of theirs is in hand; exit 1 where something still is.
 
     Jobs wait, nothing is lost.  What clients push (trades) goes on being posted: close the gateways to stop that too.
-    What is disabled, used up or paused by somebody else stays as it is, also when resumed.
+    What is disabled, used up or paused by somebody else stays as it is, also when resumed.  To leave a queue alone
+    (dedup, post, ...), whatever is in it: `sluice queues drain`.
 
     \b
     Examples:

@@ -12,7 +12,8 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from broker import jobs as rows
-from broker import views
+from broker import pauses, views
+from broker.pauses import Pause
 from broker.views import JOB_STATES, CallView, JobView, PageView
 from ops.cli.following import follow, line
 from ops.cli.opening import CannotDo, ask, hint, opened, transact
@@ -58,11 +59,15 @@ def list_(
     Example: sluice jobs list --provider nansen --state failed --limit 20
     """
     behind = ids([before])[0] if before else None
-    found = ask(
-        lambda conn: views.list_jobs(
+
+    async def look(conn: AsyncConnection) -> tuple[list[JobView], list[Pause]]:
+        found = await views.list_jobs(
             conn, state=state, provider=provider, kind=kind, stream=stream, before=behind, limit=limit
         )
-    )
+        return found, await pauses.listed(conn)
+
+    found, paused = ask(look)
+    tell_paused(paused)
     if as_json:
         show_lines(job_row(job) for job in found)
         return
@@ -89,13 +94,15 @@ def show(job: str, as_json: bool) -> None:
     """
     wanted = ids([job])[0]
 
-    async def look(conn: AsyncConnection) -> tuple[JobView | None, list[PageView], list[CallView]]:
-        one = await views.get_job(conn, wanted)
-        return one, await views.pages_of(conn, wanted), await views.calls_of(conn, wanted)
+    async def look(conn: AsyncConnection) -> tuple[JobView | None, list[PageView], list[CallView], list[Pause]]:
+        one, paused = await views.get_job(conn, wanted), await pauses.listed(conn)
+        return one, await views.pages_of(conn, wanted), await views.calls_of(conn, wanted), paused
 
-    found, pages, calls = ask(look)
+    found, pages, calls, paused = ask(look)
     if found is None:
         raise CannotDo(f"there is no job {wanted}: `sluice jobs list` names those there are")
+    if not found.ended:
+        tell_paused(paused)
     if as_json:
         show_json(job_row(found) | {"pages": pages, "calls_made": calls})
         return
@@ -183,6 +190,12 @@ async def _under_way(conn: AsyncConnection, wanted: Sequence[UUID]) -> list[UUID
 def job_row(job: JobView) -> dict[str, object]:
     """Give a job as JSON, with its words."""
     return told(job, outcome=job.outcome, progress=job.progress, waits=job.waits)
+
+
+def tell_paused(paused: Sequence[Pause]) -> None:
+    """Say beside an answer which queues an operator keeps closed: what is in them waits, whatever else is told."""
+    for one in paused:
+        click.echo(f"sluice: {one.told}", err=True)
 
 
 def what(job: JobView) -> str:

@@ -12,13 +12,16 @@ from typing import Any
 import click
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from broker import pauses, views
 from broker import providers as rows
-from broker import views
 from broker.limiter import LimiterUnreachable, open_limiter
+from broker.messages import fetch_queue
+from broker.pauses import Pause
 from broker.providers import Standing
 from broker.verdicts import ProviderStatus
 from broker.views import CallShare, health
 from ops.bootstrap import configured_providers, server
+from ops.cli.jobs import tell_paused
 from ops.cli.opening import CannotDo, opened, transact
 from ops.cli.options import SPAN, Listing, as_json
 from ops.cli.output import percent, plain, show_lines, show_table, told, utc_now, when
@@ -157,11 +160,13 @@ async def _never_asked(provider: str, since: datetime) -> int:
 async def _look(settings: Settings) -> list[ProviderView]:
     known = configured_providers(settings)
 
-    async def rows_of(conn: AsyncConnection) -> tuple[list[Standing], dict[str, CallShare]]:
-        return await rows.standings(conn), await views.call_shares(conn, since=utc_now() - DAY)
+    async def rows_of(conn: AsyncConnection) -> tuple[list[Standing], dict[str, CallShare], list[Pause]]:
+        shares = await views.call_shares(conn, since=utc_now() - DAY)
+        return await rows.standings(conn), shares, await pauses.listed(conn)
 
     async with opened(settings) as database:
-        stand, calls = await transact(database, settings, rows_of)
+        stand, calls, paused = await transact(database, settings, rows_of)
+        tell_paused([one for one in paused if one.queue in map(fetch_queue, known)])
 
         async def spent_since(provider: str, since: datetime) -> int:
             return await transact(database, settings, lambda conn: rows.spent_since(conn, provider, since))

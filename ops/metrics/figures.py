@@ -7,6 +7,7 @@ from datetime import datetime
 
 from broker.backlog import Backlog, Freshness
 from broker.messages import JOBS
+from broker.pauses import Pause
 from broker.providers import Standing
 from broker.verdicts import ProviderStatus
 from broker.watching import Seen
@@ -45,6 +46,12 @@ def of_backlog(found: Backlog, queues: Sequence[str], now: datetime) -> Figures:
         "sluice_dead_letters": {(): float(found.dead)},
         "sluice_jobs": {(state,): float(jobs) for state, jobs in found.live.items()},
     }
+
+
+def of_pauses(paused: Sequence[Pause], queues: Sequence[str], now: datetime) -> Figures:
+    """Tell how long queues have been kept closed; what is open has been for no time."""
+    since = {one.queue: _age_s(one.since, now) for one in paused}
+    return {"sluice_queue_paused_seconds": {(queue,): since.get(queue, 0.0) for queue in queues}}
 
 
 def of_streams(streams: Sequence[Freshness], now: datetime) -> Figures:

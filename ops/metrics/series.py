@@ -182,6 +182,7 @@ _DISPATCHER = (
     _read("sluice_queue_dead", "Messages that the broker itself gave up on.", "queue"),
     _read("sluice_queue_consumers", "Consumers of a queue; on Redis, workers that asked lately.", "queue"),
     _read("sluice_queue_oldest_seconds", "How long the oldest work of a queue has been due.", "queue"),
+    _read("sluice_queue_paused_seconds", "How long an operator has kept a queue paused; 0 for an open one.", "queue"),
     _read("sluice_dead_letters", "Failed jobs that wait for a person (counted up to 10,000)."),
     _read("sluice_jobs_undispatched", "Jobs that are due and that no message was sent for."),
     _read("sluice_jobs_undispatched_oldest_seconds", "How long the oldest of them has been due."),

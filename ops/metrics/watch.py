@@ -20,11 +20,11 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from broker import backlog, providers
+from broker import backlog, pauses, providers
 from broker.limiter import LimiterUnreachable, ProviderLimiter
 from broker.producer import BrokerUnreachableError
 from broker.watching import Watcher
-from ops.metrics.figures import Figures, of_backlog, of_limits, of_queues, of_standings, of_streams
+from ops.metrics.figures import Figures, of_backlog, of_limits, of_pauses, of_queues, of_standings, of_streams
 from ops.metrics.series import SERIES
 
 log = structlog.get_logger(__name__)
@@ -136,7 +136,8 @@ class Watch(Collector):
     async def _rows(self) -> Figures:
         now = self._sources.clock()
         async with self._sources.database.connect() as conn:
-            return of_backlog(await backlog.backlog(conn, now=now), self._sources.queues, now)
+            waits, paused = await backlog.backlog(conn, now=now), await pauses.listed(conn)
+        return of_backlog(waits, self._sources.queues, now) | of_pauses(paused, self._sources.queues, now)
 
     async def _streams(self) -> Figures:
         now = self._sources.clock()

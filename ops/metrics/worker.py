@@ -25,10 +25,14 @@ class MessageMeters(Middleware):
     def __init__(self, meters: Meters) -> None:
         """Count into these meters."""
         self._meters = meters
-        self._began: dict[int, float] = {}
+        self._began: dict[int, tuple[float, str]] = {}
+
+    def in_hand(self, queue: str) -> bool:
+        """Whether a message of this queue is being worked on."""
+        return any(name == queue for _, name in list(self._began.values()))
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:  # noqa: ARG002  Dramatiq's hook
-        self._began[id(message)] = time.perf_counter()
+        self._began[id(message)] = (time.perf_counter(), message.queue_name)
         self._meters.add("sluice_messages_in_hand", 1)
         waited_s = time.time() - message.message_timestamp / 1000  # Dramatiq's envelope has milliseconds
         self._meters.observe("sluice_message_wait_seconds", max(0.0, waited_s), message.actor_name)
@@ -52,7 +56,7 @@ class MessageMeters(Middleware):
         began = self._began.pop(id(message), None)
         if began is not None:  # else another middleware skipped it before it came here
             self._meters.add("sluice_messages_in_hand", -1)
-            self._meters.observe("sluice_message_seconds", time.perf_counter() - began, message.actor_name)
+            self._meters.observe("sluice_message_seconds", time.perf_counter() - began[0], message.actor_name)
 
 
 class PipelineMeters:

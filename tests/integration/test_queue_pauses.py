@@ -1,0 +1,151 @@
+"""A queue that an operator closes: no process takes from it, what is in hand ends, nothing is lost or said in vain."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+from broker import pauses
+from broker.jobs import NewJob
+from broker.messages import DEDUP, POST, PROBE, fetch_queue, queues
+from broker.producer import open_producer
+from ops.embedded import Stack
+from tests.integration import test_worker_process as processes
+from tests.integration.test_worker_process import NAMES, WORKER, Plant
+from tests.terminal import Shell
+from tests.workshop import Workshop, eventually
+
+plant = processes.plant
+FETCH = fetch_queue("cryptopanic")
+STOCK = ("-m", "dramatiq", "ops.stock:broker", "--processes", "1", "--threads", "8")
+HALF_HOURS = timedelta(minutes=31)
+
+
+def shell(plant: Plant) -> Shell:
+    return Shell({**plant.environment, "COLUMNS": "240"})
+
+
+def doctor(typed: Shell) -> dict[str, dict[str, str]]:
+    """What it finds, by name; no worker runs, so all is not well."""
+    return {one["what"]: one for one in json.loads(typed.run("doctor", "--json", exits=1))["findings"]}
+
+
+def counted(plant: Plant, question: str, wanted: int) -> Callable[[], Awaitable[bool]]:
+    async def check() -> bool:
+        return len(await plant.rows(question)) == wanted
+
+    return check
+
+
+@asynccontextmanager
+async def on_redis(plant: Plant, stack: Stack) -> AsyncIterator[Plant]:
+    """The same plant with Redis as its broker."""
+    url = stack.redis.start().database_url(9)
+    async with open_producer(url, queues(NAMES)) as producer:
+        yield replace(plant, producer=producer, environment={**plant.environment, "SLUICE_BROKER_URL": url})
+
+
+async def closes_and_opens(plant: Plant, words: Sequence[str]) -> None:
+    """One process that runs already and one that starts later leave the queue alone; others are worked on."""
+    typed, landed = shell(plant), "SELECT FROM pages WHERE state = 'landed' AND deliveries + sends = 0"
+    async with plant.process(*words):
+        await plant.enqueue([NewJob(PROBE, PROBE)])
+        await eventually(counted(plant, "SELECT FROM jobs WHERE state = 'succeeded'", 1), within_s=40)
+        told = typed.one("queues", "drain", DEDUP, "--within", "40s", "--reason", "a look")
+        assert (told["drained"], told["in_hand_at"]) == (True, {})
+        async with plant.process(*words):
+            await plant.ask(2, pages_max=1)
+            await plant.enqueue([NewJob(PROBE, PROBE)] * 20)
+            await eventually(counted(plant, landed, 2), within_s=40)
+            await eventually(counted(plant, "SELECT FROM jobs WHERE state = 'succeeded'", 21), within_s=40)
+            assert await counted(plant, landed, 2)()
+            assert typed.run("queues", "resume", DEDUP) == "resumed: dedup\n"
+            await eventually(plant.all_are("succeeded"), within_s=40)
+
+
+async def test_a_paused_queue_is_left_alone_by_every_process_until_it_is_resumed(plant: Plant) -> None:
+    await closes_and_opens(plant, WORKER)
+
+
+async def test_the_same_holds_for_dramatiqs_own_command(plant: Plant) -> None:
+    await closes_and_opens(plant, STOCK)
+
+
+async def test_the_same_holds_on_redis(plant: Plant, stack: Stack) -> None:
+    async with on_redis(plant, stack) as moved:
+        await closes_and_opens(moved, WORKER)
+
+
+async def test_draining_waits_for_what_is_in_hand_and_names_who_has_it(plant: Plant) -> None:
+    typed = shell(plant)
+    plant.faults("slow=1.0,ms=4000")
+    await plant.ask(pages_max=1)
+    async with plant.process():
+        await eventually(counted(plant, "SELECT FROM jobs WHERE lease_until IS NOT NULL", 1), within_s=40)
+        (worker,) = await plant.rows("SELECT worker FROM jobs")
+        said = typed.run("queues", "drain", FETCH, "--within", "1s", exits=1)
+        assert f"{FETCH}: after" in said
+        assert f"still in hand at sluice worker {worker.worker}"[:60] in said
+        (listed,) = [one for one in typed.lines("queues") if one["queue"] == FETCH]
+        assert (listed["stands"], len(listed["in_hand_at"])) == ("paused", 1)
+        assert "nothing is in hand" in typed.run("queues", "drain", FETCH, "--within", "40s")
+        assert await plant.rows("SELECT FROM jobs WHERE lease_until IS NOT NULL AND landed = 0") == []
+
+
+async def test_who_closed_a_queue_is_told_wherever_people_look(plant: Plant) -> None:
+    typed = shell(plant)
+    typed.run("queues", "pause", DEDUP, POST, "--reason", "a bad parser")
+    _, said = typed.both("queues", "pause", POST, "--reason", "another")
+    assert "queue post is paused by" in said
+    assert "a bad parser, and stays so" in said
+    await plant.ask()
+    _, said = typed.both("jobs", "list")
+    assert [line.partition(" since ")[0].partition(" by ")[0] for line in said.splitlines()] == [
+        "sluice: queue dedup is paused",
+        "sluice: queue post is paused",
+    ]
+    found = doctor(typed)["queue post"]
+    assert (found["state"], found["remedy"].rpartition(": ")[2]) == ("note", "sluice queues resume post")
+    async with plant.database.begin() as conn:
+        await conn.exec_driver_sql("UPDATE queue_pauses SET since = since - interval '25 hours'")
+    assert doctor(typed)["queue post"]["state"] == "wrong"
+    rows = {one["queue"]: one for one in typed.lines("queues", "list")}
+    assert (rows[POST]["stands"], rows[POST]["reason"], rows[PROBE]["stands"]) == ("paused", "a bad parser", "open")
+    assert rows[FETCH]["messages"] == 1
+    deeds = await plant.rows("SELECT action, object FROM audit WHERE action LIKE 'queue.%' ORDER BY id DESC LIMIT 2")
+    assert [(one.action, one.object) for one in deeds] == [("queue.pause", POST), ("queue.pause", DEDUP)]
+    assert typed.run("queues", "resume", POST, DEDUP) == "resumed: dedup, post\n"
+    assert "none of them was paused" in typed.run("queues", "resume", POST)
+    assert "there is no queue 'nasdaq'" in typed.fails("queues", "pause", "nasdaq")
+
+
+async def test_a_hint_in_a_closed_queue_is_not_taken_for_lost_however_old(shop: Workshop) -> None:
+    async def close(*names: str) -> None:
+        async with shop.database.begin() as conn:
+            await pauses.resume(conn, [FETCH, DEDUP, POST])
+            await pauses.pause(conn, names, who="tester", reason="a test", now=shop.clock())
+
+    await close(FETCH)
+    await shop.ask()
+    for _ in range(3):
+        shop.forward(HALF_HOURS)
+        await shop.dispatcher.tick()
+    assert shop.mailbox.waiting() == {FETCH: 1}
+    shop.mailbox.lose()  # an empty queue has lost what was in it, closed or not
+    shop.forward(HALF_HOURS)
+    await shop.dispatcher.tick()
+    assert shop.mailbox.waiting() == {FETCH: 1}
+
+    await close(POST)
+    await shop.deliver(FETCH)
+    await shop.deliver(DEDUP)
+    waiting = shop.mailbox.waiting()
+    assert waiting[POST] == 1
+    for _ in range(3):
+        shop.forward(HALF_HOURS)
+        await shop.dispatcher.tick()
+    assert shop.mailbox.waiting()[POST] == 1
+    assert DEDUP not in shop.mailbox.waiting()
