@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from math import log
 
@@ -15,7 +14,6 @@ from ledger.model import Book, Item
 from ledger.stories import join
 from ledger.telling import Telling
 from ledger.tenancy import driver_cursor
-from ops.embedded import Stack
 from workers.stories import telling
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -26,14 +24,10 @@ COUNTS = {1: {"quillhaven": 3, "licenc": 2, "=win": 1, "@norway": 4}, 2: {"=win"
 
 
 @pytest.fixture
-def old_url(stack: Stack) -> Iterator[str]:
+def old_url(postgres_url: str) -> str:
     """A database from before, with two open stories."""
-    server = stack.postgres.start()
-    with psycopg.connect(server.admin_url, autocommit=True) as admin:
-        admin.execute("CREATE DATABASE before_lengths OWNER sluice")
-    url = server.database_url("before_lengths")
-    migrate.upgrade(url, "0006")
-    with psycopg.connect(url) as conn:
+    migrate.upgrade(postgres_url, "0006")
+    with psycopg.connect(postgres_url) as conn:
         conn.execute("INSERT INTO story_memory VALUES (1, %s, 6)", [OPEN])
         for term, stories in TOLD.items():
             if stories:
@@ -44,9 +38,7 @@ def old_url(stack: Stack) -> Iterator[str]:
                 "INSERT INTO open_stories VALUES (%s, 4, %s, %s, %s, %s, %s, '[]', '{}')",
                 [story, AT.timestamp(), AT.timestamp(), story, list(told), list(told.values())],
             )
-    yield url
-    with psycopg.connect(server.admin_url, autocommit=True) as admin:
-        admin.execute("DROP DATABASE before_lengths WITH (FORCE)")
+    return postgres_url
 
 
 def weight(term: str) -> float:
@@ -58,7 +50,7 @@ async def test_open_stories_get_the_length_of_their_terms_and_are_told_on(old_ur
     assert weight("@norway") == 0.1
     migrate.upgrade(old_url)
     with psycopg.connect(old_url) as conn:
-        kept = dict(conn.execute("SELECT story_id, square FROM open_stories").fetchall())
+        kept: dict[int, float] = dict(conn.execute("SELECT story_id, square FROM open_stories").fetchall())
         with pytest.raises(psycopg.errors.NotNullViolation):  # what comes from now on brings its own
             conn.execute("INSERT INTO open_stories SELECT 3, 1, 0, 0, 3, '{}', '{}', '[]', '{}'")
     assert kept.keys() == COUNTS.keys()
