@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
+from gateway.auth.sessions import SESSIONS_MAX
 from gateway.edge.passage import Network
 from gateway.edge.settings import ADMIN_FACTOR, EdgeSettings
 from gateway.limit.verdict import LIMIT_MAX, Limits
@@ -16,10 +17,10 @@ from ops.variables import BadSetting, Reader, Secret
 class GatewaySettings:
     """Where the gateway listens, what its secrets are derived from (None: kept under ``var``), how it behaves.
 
-    ``processes`` listen on one port, ``jobs_max`` jobs of one owner may be under way, ``notice_s`` is how long
-    readiness
-    fails before a gateway that was told to stop stops listening.  ``strict_limits``: while Redis is away nothing is
-    answered, in place of each process keeping a share of the limits by itself.
+    ``processes`` listen on one port, ``jobs_max`` jobs of one owner may be under way, a user has up to ``sessions_max``
+    sessions, ``notice_s`` is how long readiness fails before a gateway that was told to stop stops listening.
+    ``strict_limits``: while Redis is away nothing is answered, in place of each process keeping a share of the limits
+    by itself.
     """
 
     host: str = "127.0.0.1"
@@ -28,6 +29,7 @@ class GatewaySettings:
     signing_key: Secret | None = None
     processes: int = 1
     jobs_max: int = 100
+    sessions_max: int = SESSIONS_MAX
     notice_s: float = 0.5
     strict_limits: bool = False
     edge: EdgeSettings = field(default_factory=EdgeSettings)
@@ -43,6 +45,7 @@ def read_gateway(read: Reader) -> GatewaySettings:
         signing_key=read.secret("SLUICE_SIGNING_KEY"),
         processes=read.whole("SLUICE_GATEWAY_PROCESSES", usual.processes, low=1, high=256),
         jobs_max=read.whole("SLUICE_JOBS_MAX", usual.jobs_max, low=1, high=1_000_000),
+        sessions_max=read.whole("SLUICE_SESSIONS_MAX", usual.sessions_max, low=1, high=10_000),
         notice_s=read.seconds("SLUICE_NOTICE_S", usual.notice_s),
         strict_limits=read.choice("SLUICE_STRICT_LIMITS", ("on", "off"), "off") == "on",
         edge=_edge(read, usual.edge),

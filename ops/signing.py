@@ -11,6 +11,7 @@ from gateway.auth.claims import Parties
 from gateway.auth.master import Master, WeakSecret
 from gateway.auth.passwords import half
 from gateway.auth.service import AuthSettings
+from gateway.auth.sessions import Spans
 from ops.settings import Settings
 
 FILE = "signing-secret"
@@ -22,6 +23,7 @@ def auth_settings(settings: Settings) -> AuthSettings:
     return AuthSettings(
         master_of(settings),
         Parties(issuer=gateway.public_url or "sluice"),
+        spans=Spans(most=gateway.sessions_max),
         hash_threads=half(gateway.processes),
     )
 

@@ -140,10 +140,9 @@ class Auth:
             if not _same(user, seen):
                 return None
             await users.logged_in(conn, user.id, again, now=self.settings.now())
-            session = await sessions.begin(
-                conn, user, scopes, network=network, spans=self.settings.spans, now=self.settings.now()
-            )
-            await note(conn, replace(origin, actor=str(user.id)), "login", f"session:{session.id}")
+            by, spans, now = replace(origin, actor=str(user.id)), self.settings.spans, self.settings.now()
+            session = await sessions.begin(conn, user, scopes, by, network=network, spans=spans, now=now)
+            await note(conn, by, "login", f"session:{session.id}")
             return session
 
     async def refresh(self, origin: Origin, token: str) -> Tokens:

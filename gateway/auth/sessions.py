@@ -18,7 +18,7 @@ from secrets import token_bytes
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
@@ -32,20 +32,26 @@ from gateway.auth.users import User
 PREFIX = "slr_"
 _TOKEN = re.compile(r"slr_[A-Za-z0-9_-]{43}", re.ASCII)
 KEPT_AFTER_END = timedelta(days=7)
+SESSIONS_MAX = 50
 Refused = Literal["unknown", "ended", "reuse"]
 
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """How long sessions live: ``absolute`` at most, ``idle`` without a refresh; ``grace`` is for two tabs at once."""
+    """How long sessions live: ``absolute`` at most, ``idle`` without a refresh; ``grace`` is for two tabs at once.
+
+    ``most`` is how many a user has.
+    """
 
     absolute: timedelta = timedelta(days=30)
     idle: timedelta = timedelta(days=7)
     grace: timedelta = timedelta(seconds=20)
+    most: int = SESSIONS_MAX
 
     def __post_init__(self) -> None:
         """Refuse what would make them pointless."""
         assert timedelta(0) < self.grace < self.idle <= self.absolute
+        assert self.most > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +70,20 @@ class Session:
 
 
 async def begin(
-    conn: AsyncConnection, user: User, scopes: Iterable[str] | None, *, network: str, spans: Spans, now: datetime
+    conn: AsyncConnection,
+    user: User,
+    scopes: Iterable[str] | None,
+    origin: Origin,
+    *,
+    network: str,
+    spans: Spans,
+    now: datetime,
 ) -> Session:
-    """Open a session; ``scopes`` None are those of the role, whatever it will be."""
+    """Open a session of a user whose row the caller has locked; ``scopes`` None are those of the role, whatever it is.
+
+    Beyond ``spans.most`` open ones, those end that were not used for longest.
+    """
+    await _make_room(conn, user, origin, most=spans.most, now=now)
     token, made, ends_at = _text(token_bytes(32)), uuid7(), now + spans.absolute
     asked = None if scopes is None else frozenset(scopes)
     row = {"id": made, "user_id": user.id, "address": network, "created_at": now, "ends_at": ends_at}
@@ -99,6 +116,9 @@ async def refresh(
         await _keep(conn, successor, session.id, idle_ends_at=min(session.ends_at, now + spans.idle))
         rotation = {"rotated_at": now, "rotated_by": network, "successor": _digest(successor)}
         await conn.execute(refresh_tokens.update().where(refresh_tokens.c.digest == digest).values(rotation))
+        # Past its idle end a token says nothing any more, not even that it was stolen.
+        useless = (refresh_tokens.c.session_id == session.id, refresh_tokens.c.idle_ends_at <= now)
+        await conn.execute(refresh_tokens.delete().where(*useless))
     # Two networks are two who have it, also within the grace; which of them is the thief, nobody can tell.
     elif not (now - row.rotated_at <= spans.grace and row.rotated_by == network and await _unused(conn, row)):
         await _stolen(conn, session, origin, now)
@@ -112,12 +132,22 @@ async def end(conn: AsyncConnection, session: UUID, origin: Origin, reason: str,
     open_one = sessions.update().where(sessions.c.id == session, sessions.c.ended_at.is_(None))
     if (await conn.execute(open_one.values(ended_at=now, end_reason=reason))).rowcount:
         await revoke(conn, "credential", str(session))
-        await note(conn, origin, "logout", f"session:{session}")
+        await note(conn, origin, "logout" if reason == "logout" else f"session.{reason}", f"session:{session}")
 
 
 async def forget(conn: AsyncConnection, now: datetime) -> None:
     """Delete sessions that ended long ago, with the tokens whose reuse nobody needs to hear of any more."""
-    await conn.execute(sessions.delete().where(sessions.c.ends_at < now - KEPT_AFTER_END))
+    long_ago = now - KEPT_AFTER_END
+    await conn.execute(sessions.delete().where(or_(sessions.c.ends_at < long_ago, sessions.c.ended_at < long_ago)))
+
+
+async def _make_room(conn: AsyncConnection, user: User, origin: Origin, *, most: int, now: datetime) -> None:
+    used = select(func.max(refresh_tokens.c.idle_ends_at)).where(refresh_tokens.c.session_id == sessions.c.id)
+    last_first = (used.scalar_subquery().desc().nulls_last(), sessions.c.id.desc())
+    open_ones = select(sessions.c.id).where(sessions.c.user_id == user.id, sessions.c.ended_at.is_(None))
+    surplus = list((await conn.execute(open_ones.order_by(*last_first).offset(most - 1))).scalars())
+    for session in surplus:
+        await end(conn, session, origin, "displaced", now=now)
 
 
 async def _keep(conn: AsyncConnection, token: str, session: UUID, *, idle_ends_at: datetime) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from gateway.auth import revocations, users
 from gateway.auth.audit import Origin
+from gateway.auth.sessions import Spans
 from tests.integration.gateway.accounts import PASSWORD, House, house_settings, open_house
 from tests.integration.gateway.conftest import Gateway
 from tests.workshop import eventually
@@ -240,6 +242,38 @@ async def test_case_29_a_session_ends_after_thirty_days_of_daily_use_and_seven_w
         assert (await house.refresh(token)).status == 401
     finally:
         house.clock.by = timedelta(0)
+
+
+async def test_a_user_has_so_many_sessions_and_the_one_that_was_not_used_for_longest_ends(gateway: Gateway) -> None:
+    async with open_house(gateway.parts, house_settings(spans=Spans(most=3))) as house:
+        user = await house.add()
+        first, second, third = [await house.tokens(user) for _ in range(3)]
+        house.clock.by += timedelta(minutes=1)
+        first = (await house.refresh(first["refresh_token"])).body
+        fourth = await house.tokens(user)
+        assert (await house.refresh(second["refresh_token"])).status == 401
+
+        async def refused() -> bool:
+            return house.refuses(second["access_token"])
+
+        await eventually(refused, within_s=PROMISED_S)
+        for kept in (first, third, fourth):
+            assert not house.refuses(kept["access_token"])
+        assert [one for one in await house.audit(actor=str(user.id)) if one[0] != "login"] == [
+            ("session.displaced", "done")
+        ]
+
+
+async def test_refresh_tokens_that_can_tell_nothing_any_more_do_not_pile_up(house: House) -> None:
+    user = await house.add()
+    token = (await house.tokens(user))["refresh_token"]
+    for _ in range(5):
+        house.clock.by += timedelta(days=3)
+        token = (await house.refresh(token)).body["refresh_token"]
+    house.clock.by = timedelta(0)
+    count = "SELECT count(*) FROM refresh_tokens JOIN sessions ON id = session_id WHERE user_id = :user"
+    async with house.database.connect() as conn:
+        assert (await conn.execute(text(count), {"user": user.id})).scalar_one() == 3
 
 
 async def test_case_30_each_kind_of_token_is_good_for_its_own_use_alone(house: House) -> None:
