@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 from prometheus_client import CollectorRegistry
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+from ops.metrics.drops import LOG_DROPPED
 from ops.metrics.meters import Meters
 from ops.metrics.series import SERIES
 
@@ -31,7 +33,7 @@ class Family(Collector):
         """``folder`` is this run's alone."""
         self._folder, self._alive = folder, set[int]()
         self._sum = CollectorRegistry()
-        MultiProcessCollector(self._sum, path=str(folder))  # type: ignore[no-untyped-call]
+        self._sum.register(_Sum(folder))
         self._own = Meters("parent", [self])
 
     @property
@@ -59,6 +61,28 @@ class Family(Collector):
         """Tell how many children run."""
         series = SERIES["sluice_child_processes"]
         yield GaugeMetricFamily(series.name, series.help, value=len(self._alive))
+
+
+class _Sum(Collector):
+    """What the children wrote into their files; what the parent itself logged and dropped is added, for it has none."""
+
+    def __init__(self, folder: Path) -> None:
+        self._children = MultiProcessCollector(None, path=str(folder))  # type: ignore[no-untyped-call]
+
+    def collect(self) -> Iterator[Metric]:
+        (own,) = LOG_DROPPED.collect()
+        dropped = Counter({one.labels["reason"]: one.value for one in own.samples if one.name.endswith("_total")})
+        for metric in self._children.collect():  # type: ignore[no-untyped-call]
+            if metric.name != own.name:
+                yield metric
+                continue
+            for sample in metric.samples:
+                dropped[sample.labels["reason"]] += sample.value
+        if dropped:
+            told = CounterMetricFamily(own.name, own.documentation, labels=["reason"])
+            for reason, records in sorted(dropped.items()):
+                told.add_metric([reason], records)
+            yield told
 
 
 @contextmanager

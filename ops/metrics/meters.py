@@ -35,7 +35,7 @@ class Meters:
         self._children: dict[tuple[str, ...], Any] = {}
         self.registry = CollectorRegistry()
         made = (*self._counters.values(), *self._gauges.values(), *self._histograms.values())
-        shared = () if process == "parent" else (LOG_DROPPED,)  # a parent serves its children's
+        shared = () if process == "parent" else (LOG_DROPPED,)  # a parent adds its own to its children's
         for collector in (*shared, *made, *others):
             self.registry.register(collector)
         ProcessCollector(registry=self.registry)

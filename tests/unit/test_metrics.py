@@ -178,6 +178,8 @@ def child() -> Iterator[Any]:
 
 
 def test_a_parent_tells_the_sum_and_forgets_what_a_dead_child_had_in_hand(tmp_path: Path, child: Any) -> None:
+    log_dropped("full", 0)
+    mine = values(exposition([Meters("worker").registry]))["sluice_log_dropped_total", ("full",)]
     with family(tmp_path) as figures:
         one, other = child(2, dict(figures.environment)), child(3, dict(figures.environment))
         for process in (one, other):
@@ -185,7 +187,10 @@ def test_a_parent_tells_the_sum_and_forgets_what_a_dead_child_had_in_hand(tmp_pa
         told = values(exposition(figures.registries))
         assert told["sluice_pages_total", ("landed",)] == 5
         assert told["sluice_messages_in_hand", ()] == 2
-        assert told["sluice_log_dropped_total", ("full",)] == 2
+        assert told["sluice_log_dropped_total", ("full",)] == 2 + mine
+        log_dropped("full", 3)  # what the parent itself drops has no file
+        assert values(exposition(figures.registries))["sluice_log_dropped_total", ("full",)] == 5 + mine
+        assert exposition(figures.registries).count(b"# TYPE sluice_log_dropped_total ") == 1
         assert told["sluice_post_seconds_count", ()] == 2
         assert told["sluice_child_processes", ()] == 2
         one.kill()
