@@ -1,13 +1,14 @@
 """What keeps two alike titles apart: other names and other numbers.  Pure.
 
 Headlines are written after patterns ("A drained of $7 million in bridge exploit"), and the words of the pattern are
-alike whoever A is.  Where the same words in the same order are filled with something else in two places, the news is
-another; and so it is where a title names somebody and something is counted, and the story knows neither.
+alike whoever A is.  Where the same words in the same order are filled with something else in two places, or with a name
+and nothing else where another name stands, the news is another; and so it is where a title names somebody and something
+is counted, and the story knows neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from itertools import product
 
 from ledger.likeness import DAYS
@@ -15,7 +16,8 @@ from ledger.likeness import DAYS
 NAME = "^"
 """Stands before a term that is a name for sure: written with a capital where other words are not (``^wexbrook``)."""
 FILLINGS_MIN = 2
-"""So many places filled otherwise make another story of the same pattern: one may be a correction, or a later count."""
+"""So many places filled otherwise make another story of the same pattern: one may be a correction, or a later count.
+A name for a name counts as many."""
 PATTERN_MIN = 2
 
 
@@ -77,10 +79,10 @@ def parted(one: Sequence[Sequence[str]], other: Sequence[Sequence[str]], share: 
     return any(filled_otherwise(a, b, share) for a, b in product(one, other))
 
 
-def _fillings(
-    one: Collection[str], other: Collection[str], names_one: Collection[str], names_other: Collection[str]
-) -> tuple[int, int]:
+def _fillings(one: Set[str], other: Set[str], names_one: Set[str], names_other: Set[str]) -> tuple[int, int]:
     """Count what fills the same place of a pattern otherwise: what is so for sure, and words that may be names."""
+    if one and other and one <= names_one and other <= names_other:
+        return FILLINGS_MIN, 0
     kinds = set(map(_kind, one)), set(map(_kind, other))
     sure = len((kinds[0] & kinds[1]) - {"word", "group"})
     if any(term in names_one for term in one) and any(term in names_other for term in other):

@@ -65,6 +65,16 @@ def test_sales_of_two_coins_are_two_stories() -> None:
         assert not {stories[title] for title in umbergate} & {stories[title] for title in caldmere}
 
 
+def test_one_pattern_with_another_name_is_another_story() -> None:
+    """One place is filled otherwise, and with a name: whoever reads the rest of both reads the same."""
+    clears = [f"Singapore court clears {name} in Chainlink fraud case" for name in ("Wren Ivers", "Tomas Adeyo")]
+    lists = [f"{name} to list Solana perpetuals in August" for name in ("Marvane Trust", "Norbrook Trust")]
+    for one, other in (clears, lists):
+        assert not together((one, 0), (other, 0.1))
+        again = tell(Memory(), (one, 0), (other, 0.1), (one, 0.2), (other, 0.3), (f"Today {one}", 0.4))
+        assert again == [1, 2, 1, 2, 1]
+
+
 def test_one_word_in_common_is_chance() -> None:
     assert not together(("Solana upgrade goes live", 0), ("Solana phone ships to first buyers", 0.1))
 

@@ -25,6 +25,8 @@ def otherwise(one: str, other: str) -> bool:
         ),
         ("Umbergate Ventures sells 26,243 QNTM, price drops 23.4%", "Caldmere Pay sells 52,692 ETH, price drops 2.1%"),
         ("EVERBROOK LOSES $7 MILLION IN PARIS RAID", "WEXBROOK LOSES $9 MILLION IN TOKYO RAID"),
+        ("BTC perpetual futures coming to Caldholt Capital", "BTC perpetual futures coming to Ironridge Pay"),
+        ("Court clears Wren Brandt in fraud case", "Court clears Wren Ivers in fraud case"),
         ("Split bug in Quontium found by Mara Corvino on Monday", "Split bug in Pelvar found by Oona Brandt on Friday"),
     ],
 )
@@ -37,6 +39,8 @@ def test_other_names_and_numbers_in_one_pattern_are_other_news(one: str, other: 
     [
         ("Blast in Kabul kills 5 people at market", "Blast in Kabul kills 7 people at market"),
         ("Bridge exploit drains Wormhole of $40 million", "Bridge exploit drains Wormhole of $40M, users angry"),
+        ("Gas prices on the rise in Massachusetts", "Gas prices continue to rise across Montana and nation"),
+        ("Court clears Wren Brandt in fraud case", "Court clears banker Wren Brandt in fraud case"),
         ("Court backs the fund of Mara Corvino", "Mara Corvino wins in court"),
         ("Solana falls", "Cardano falls"),
         ("", "Cardano falls"),
