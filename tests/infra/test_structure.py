@@ -142,6 +142,25 @@ def test_every_variable_says_its_type() -> None:
             assert re.search(r"^  type +=", block, re.M), path
 
 
+@pytest.mark.parametrize(
+    ("path", "variable", "good", "bad"),
+    [
+        ("stack", "image_tag", ("0.2.0", "1.10.3-rc.1"), ("latest", "main", "0.2", "0.2.0 ")),
+        ("stack", "task_image_tag", ("0.2.0",), ("latest",)),
+        ("stack", "postgres_image", ("r.example/a/postgres:18-bookworm", f"postgres@sha256:{'a' * 64}"), ("postgres",)),
+        ("task", "agent_image", ("r.example/agent:1.300026.3b189",), ("r.example:5000/agent", "agent:latest")),
+    ],
+)
+def test_images_that_move_under_a_task_are_refused(
+    path: str, variable: str, good: tuple[str, ...], bad: tuple[str, ...]
+) -> None:
+    text = TEXTS[TREE / "modules" / path / "variables.tf"]
+    (rule,) = re.findall(rf'can\(regex\("(.+)", var\.{variable}\)\)', text)
+    allowed = re.compile(rule.replace(r"\\.", r"\."))
+    assert all(allowed.search(one) for one in good)
+    assert not any(allowed.search(one) for one in bad)
+
+
 def test_containers_are_given_settings_that_exist_and_commands_that_exist() -> None:
     text = TEXTS[TREE / "modules/stack/services.tf"] + TEXTS[TREE / "modules/stack/tasks.tf"]
     settings = "".join(path.read_text() for path in (TOP / "ops").glob("*settings*.py"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -141,9 +142,47 @@ def test_only_the_worker_holds_the_providers_keys_and_only_the_gateway_signs() -
 
 def test_images_are_named_with_a_version() -> None:
     images = [str(service["image"]) for service in SERVICES.values()]
-    images += re.findall(r"^FROM (\S+)", DOCKERFILE + CONSOLE, re.MULTILINE)
+    images += re.findall(r"^ARG [A-Z]+_IMAGE=(\S+)", DOCKERFILE + CONSOLE, re.MULTILINE)
+    assert len(images) == len(SERVICES) + 2
+    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE + CONSOLE, re.MULTILINE)) == {"${PYTHON_IMAGE}", "${NGINX_IMAGE}"}
     for image in images:
         assert re.fullmatch(r"[a-z/-]+:(\$\{SLUICE_VERSION:-)?v?[0-9][\w.-]*\}?", image), image
+
+
+DIGEST = f"sha256:{'5' * 64}"
+DOCKER = """#!/bin/sh
+if [ "$1" = buildx ]; then echo {answer}; else echo "$@" >> {said}; fi
+"""
+
+
+def built(folder: Path, *words: str, answer: str = DIGEST, exits: int = 0, **variables: str) -> tuple[str, list[str]]:
+    """Run ``ops/images.sh`` beside a docker that only writes down what it was told."""
+    said, docker = folder / "said", folder / "docker"
+    said.write_text("")
+    docker.write_text(DOCKER.format(answer=answer, said=said))
+    docker.chmod(0o700)
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}", **variables}
+    script = [str(TOP / "ops" / "images.sh"), *words]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == exits, done.stderr
+    return done.stdout + done.stderr, said.read_text().splitlines()
+
+
+def test_a_release_is_built_on_bases_by_digest_and_says_which(tmp_path: Path) -> None:
+    told, (app, console) = built(tmp_path, "0.2.0")
+    base = f"python:3.12-slim-bookworm@{DIGEST}"
+    assert f"PYTHON_IMAGE={base}" in told
+    assert f"--build-arg PYTHON_IMAGE={base} --label org.opencontainers.image.base.name={base}" in app
+    assert app.endswith("--tag sluice:0.2.0 .")
+    assert f"--build-arg NGINX_IMAGE=nginxinc/nginx-unprivileged:1.29-alpine-slim@{DIGEST}" in console
+    _, said = built(tmp_path, "0.2.0", "registry.example/sluice", PYTHON_IMAGE="python@sha256:1")
+    assert "PYTHON_IMAGE=python@sha256:1 " in said[0]
+    assert said[1::2] == [f"push registry.example/sluice/{name}:0.2.0" for name in ("app", "console")]
+
+
+def test_nothing_is_built_on_a_base_whose_digest_nobody_knows(tmp_path: Path) -> None:
+    told, said = built(tmp_path, "0.2.0", answer="''", exits=1)
+    assert ("tells no digest of python:" in told, said) == (True, [])
 
 
 def test_the_stores_are_reached_from_inside_only_and_the_gateway_from_this_host_only() -> None:

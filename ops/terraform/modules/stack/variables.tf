@@ -39,6 +39,11 @@ variable "zone_id" {
 variable "image_tag" {
   description = "Release that the services run"
   type        = string
+
+  validation {
+    condition     = can(regex("^[0-9]+\\.[0-9]+\\.[0-9]+([-.][0-9A-Za-z.-]+)?$", var.image_tag))
+    error_message = "A release is a version such as 0.2.0: a tag that moves, such as latest, is nothing to go back to."
+  }
 }
 
 variable "schema_revision" {
@@ -51,12 +56,22 @@ variable "task_image_tag" {
   description = "Release whose migration is run next; null: that of the services"
   type        = string
   default     = null
+
+  validation {
+    condition     = var.task_image_tag == null || can(regex("^[0-9]+\\.[0-9]+\\.[0-9]+([-.][0-9A-Za-z.-]+)?$", var.task_image_tag))
+    error_message = "A release is a version such as 0.2.0: a tag that moves, such as latest, is nothing to go back to."
+  }
 }
 
 variable "postgres_image" {
   description = "Where psql comes from, for the task that sets up roles"
   type        = string
   default     = "public.ecr.aws/docker/library/postgres:18-bookworm"
+
+  validation {
+    condition     = can(regex("(:v?[0-9][0-9A-Za-z._-]*|@sha256:[0-9a-f]{64})$", var.postgres_image))
+    error_message = "Name a version or a digest: what a registry calls latest changes under a task."
+  }
 }
 
 variable "data_providers" {

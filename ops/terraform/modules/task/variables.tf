@@ -109,6 +109,11 @@ variable "metrics_group" {
 variable "agent_image" {
   type    = string
   default = "public.ecr.aws/cloudwatch-agent/cloudwatch-agent:1.300026.3b189"
+
+  validation {
+    condition     = can(regex("(:v?[0-9][0-9A-Za-z._-]*|@sha256:[0-9a-f]{64})$", var.agent_image))
+    error_message = "Name a version or a digest: what a registry calls latest changes under a task."
+  }
 }
 
 variable "schema_revision" {
