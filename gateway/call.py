@@ -16,6 +16,7 @@ from broker.limiter import ProviderLimiter
 from broker.producer import Producer
 from gateway.principal import Principal
 from gateway.turns import Turns
+from gateway.watching import Watch
 from ledger.tenancy import acting_for
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ class Parts:
     ``providers`` is the limiter of the providers that workers call: its ``limits`` name those there are.
     ``cursor_key`` signs the cursors of lists, the same in all processes of a system.  ``misfit`` says why a provider
     could not do a job (kind and args, which fit their kind's schema), or None.  ``jobs_max`` is how many jobs of one
-    owner may be under way at once; ``following`` counts the open event streams of each user of this process, ``turns``
-    lets each user have so many transactions at once.
+    owner may be under way at once; ``following`` counts the open event streams of each user of this process, ``watch``
+    looks at the jobs that they follow, ``turns`` lets each user have so many transactions at once.
     """
 
     database: AsyncEngine
@@ -48,6 +49,7 @@ class Parts:
     jobs_max: int = 100
     following: Counter[str] = field(default_factory=Counter)
     turns: Turns = field(default_factory=Turns)
+    watch: Watch = field(default_factory=Watch)
     auth: Auth | None = None
 
 

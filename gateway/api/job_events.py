@@ -13,7 +13,6 @@ from hashlib import sha256
 from uuid import UUID
 
 import msgspec
-from sqlalchemy.exc import DBAPIError
 
 from broker.views import JobView
 from gateway.api.job_shapes import JobAnswer, job_answer
@@ -30,10 +29,11 @@ LASTS_S = 300.0
 BACK_AFTER_MS = 1000
 
 Look = Callable[[], Awaitable[JobView]]
+Again = Callable[[], Awaitable[JobView | None]]
 
 
 async def follow(call: Call, job: UUID, look: Look) -> EventStream | Reply[None]:
-    """Open a stream of the job that ``look`` reads.
+    """Open a stream of the job that ``look`` reads as its owner.
 
     Raises Problem ``not_found`` as ``look`` does, ``too_many_streams``.
     """
@@ -45,11 +45,14 @@ async def follow(call: Call, job: UUID, look: Look) -> EventStream | Reply[None]
         detail = f"at most {FOLLOWING_MAX} streams at once; end one first"
         raise Problem("too_many_streams", detail, headers={"Retry-After": "1"}, job=str(job))
 
+    def again() -> Awaitable[JobView | None]:
+        return call.parts.watch.next(call.parts.database, job, after_s=LOOK_EVERY_S)
+
     async def counted() -> AsyncGenerator[bytes, None]:
         following[user] += 1
         try:
             yield b""  # so far it runs before the answer begins: what has begun is also ended
-            async for chunk in _told(first, look, seen):
+            async for chunk in _told(first, again, seen):
                 yield chunk
         finally:
             following[user] -= 1
@@ -61,7 +64,7 @@ async def follow(call: Call, job: UUID, look: Look) -> EventStream | Reply[None]
     return EventStream(chunks)
 
 
-async def _told(job: JobAnswer, look: Look, seen: str | None) -> AsyncGenerator[bytes, None]:
+async def _told(job: JobAnswer, again: Again, seen: str | None) -> AsyncGenerator[bytes, None]:
     clock = asyncio.get_running_loop().time
     until, quiet_until, state = clock() + LASTS_S, clock() + HEARTBEAT_S, None
     yield b"retry: %d\n\n" % BACK_AFTER_MS
@@ -77,11 +80,9 @@ async def _told(job: JobAnswer, look: Look, seen: str | None) -> AsyncGenerator[
             yield HEARTBEAT
             quiet_until = clock() + HEARTBEAT_S
         state = job.state
-        await asyncio.sleep(LOOK_EVERY_S)
-        try:
-            job = job_answer(await look())
-        except (DBAPIError, OSError, Problem):
-            continue  # a database that restarts, a job that was purged: the client learns of it when it comes back
+        # None while the database restarts, and of a job that was purged: the client learns of it when it comes back.
+        if (found := await again()) is not None:
+            job = job_answer(found)
 
 
 def mark(job: JobAnswer) -> str:

@@ -119,6 +119,36 @@ async def test_a_user_follows_only_so_many_jobs_at_once(
         assert answer.status == 200
 
 
+async def test_many_streams_are_one_look_at_a_time(
+    alice: ClientSession, bob: ClientSession, gateway: Gateway, gateway_engine: AsyncEngine
+) -> None:
+    watch = gateway.parts.watch
+    jobs = {name: (await enqueue(client)).body["id"] for name, client in (("alice", alice), ("bob", bob))}
+    lines = [await alice.get(f"jobs/{jobs['alice']}/events") for _ in range(FOLLOWING_MAX)]
+    lines.append(await bob.get(f"jobs/{jobs['bob']}/events"))
+    events = [told(line) for line in lines]
+    for one in events:
+        await anext(one)
+    seen = watch.looks
+    await look(gateway_engine, "UPDATE jobs SET landed = 1 WHERE id = ANY(:ids)", ids=list(jobs.values()))
+    landed = [orjson.loads((await anext(one))["data"]) for one in events]
+    assert [one["progress"]["landed"] for one in landed] == [1] * len(lines)
+    assert [one["id"] for one in landed] == [jobs["alice"]] * FOLLOWING_MAX + [jobs["bob"]], "each is told of their own"
+    most = watch.looks - seen
+
+    async def looked_again() -> bool:
+        return watch.looks > seen + most
+
+    await eventually(looked_again)
+    for line in lines:
+        line.close()
+
+    async def rests() -> bool:
+        return watch.idle
+
+    await eventually(rests)
+
+
 async def test_a_database_that_goes_and_comes_back_does_not_end_a_stream(
     alice: ClientSession, gateway_engine: AsyncEngine
 ) -> None:
