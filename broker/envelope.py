@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import orjson
@@ -22,7 +22,7 @@ from broker.messages import JOBS
 UNREADABLE = "unreadable"
 BODY_KEPT_MAX = 4000
 _REQUIRED = frozenset({"queue_name", "actor_name", "args", "kwargs", "options"})
-_OPTIONAL = frozenset({"message_id", "message_timestamp"})
+_KNOWN = _REQUIRED | {"message_id", "message_timestamp"}
 
 
 class Envelope(Encoder):
@@ -38,8 +38,11 @@ class Envelope(Encoder):
             return unreadable(data, f"not JSON: {error}")
         if isinstance(fields, dict) and "kind" in fields:
             return _addressed(JOBS, JOBS, fields)
-        why = _misfit(fields)
-        return unreadable(data, why) if why else {"message_id": str(uuid4()), "message_timestamp": _now_ms(), **fields}
+        if (why := _misfit(fields)) is not None:
+            return unreadable(data, why)
+        if len(fields) < len(_KNOWN):
+            return {"message_id": str(uuid4()), "message_timestamp": _now_ms(), **fields}
+        return cast("MessageData", fields)
 
 
 def addressed(message: Message[Any], queue: str, actors: Mapping[str, object]) -> Message[Any]:
@@ -87,10 +90,11 @@ def _addressed(queue: str, actor: str, kwargs: dict[str, Any]) -> dict[str, Any]
 def _misfit(fields: object) -> str | None:
     if not isinstance(fields, dict):
         return "an envelope is a JSON object"
-    if missing := _REQUIRED - fields.keys():
-        return f"the envelope lacks {', '.join(sorted(missing))}"
-    if unknown := fields.keys() - _REQUIRED - _OPTIONAL:
-        return f"the envelope has unknown keys: {', '.join(sorted(map(str, unknown)))[:200]}"
+    given = fields.keys()
+    if not given >= _REQUIRED:
+        return f"the envelope lacks {', '.join(sorted(_REQUIRED - given))}"
+    if not given <= _KNOWN:
+        return f"the envelope has unknown keys: {', '.join(sorted(map(str, given - _KNOWN)))[:200]}"
     if not isinstance(fields["kwargs"], dict) or not isinstance(fields["options"], dict):
         return "kwargs and options are JSON objects"
     if not isinstance(fields["args"], list):

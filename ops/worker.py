@@ -19,22 +19,22 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from gc import collect, freeze, set_threshold
 
 import dramatiq
 import structlog
 from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.broker import Broker
-from dramatiq.middleware import AsyncIO, Middleware, MiddlewareError, TimeLimit
+from dramatiq.middleware import Middleware, MiddlewareError, TimeLimit
 
 from broker.connect import QuorumBroker, from_url
 from broker.messages import JOBS
 from ops.bootstrap import open_pipeline, reach_servers, server
 from ops.engine import AsyncWorker, LoopWorker
+from ops.engine.process import FastLoop, calm_collector
 from ops.gate import Gate
 from ops.log import last_words
+from ops.metrics.messages import MessageMeters
 from ops.metrics.meters import Meters
-from ops.metrics.worker import MessageMeters
 from ops.pausing import Pausing, taps_of
 from ops.settings import Settings
 from workers.actors import MESSAGE_TIME_S, register
@@ -116,8 +116,8 @@ def make_broker(settings: Settings, *more: Middleware) -> Broker:
     meters = Meters("worker")
     messages = MessageMeters(meters)
     services = Services(settings, meters, messages)
-    # AsyncIO comes first: its loop must run before services open on it, and stop after they have closed.
-    middleware = [AsyncIO(), services, messages, KeepJobs(), *more]
+    # The loop comes first: it must run before services open on it, and stop after they have closed.
+    middleware = [FastLoop(), services, messages, KeepJobs(), *more]
     broker = from_url(server(settings.broker_url), middleware=middleware)
     register(broker, sorted(load_providers()), services.pipeline)
     return broker
@@ -133,7 +133,7 @@ def run_worker(settings: Settings) -> int:
     broker, worker = _engine(settings)
     stop = _Stop(worker)
     worker.start()
-    _calm_collector()
+    calm_collector()
     _watch_loop()
     log.info("worker_started", engine=type(worker).__name__, threads=settings.worker.threads)
     stop.told.wait()
@@ -174,14 +174,6 @@ class _Stop:
             self.told.set()
         elif now - self._first >= AGAIN_AFTER_S:
             self._hurry()
-
-
-def _calm_collector() -> None:
-    """Let the garbage collector look at pages only: a page is tens of thousands of objects that no cycle holds, and
-    each look at all of them, and at everything that was imported, costs more than reading the page did."""
-    collect()
-    freeze()
-    set_threshold(50_000, 20, 20)
 
 
 def _leave_within(seconds: float) -> None:

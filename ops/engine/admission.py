@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import dramatiq
 from dramatiq import Message
+from dramatiq.encoder import MessageData
 
 from broker.envelope import UNREADABLE, Envelope, addressed, turned_away, unreadable
 
@@ -57,7 +58,7 @@ def admitted(body: bytes, queue: str, actors: Mapping[str, object], parts: Mappi
     """Make a message of a delivery's body; its queue is the one that it was taken from, whatever it says itself."""
     fields = _ENVELOPE.decode(body)
     try:
-        message: Message[Any] = addressed(Message(**fields), queue, actors)
+        message: Message[Any] = addressed(_message(fields), queue, actors)
     except Exception as error:  # noqa: BLE001  what it holds comes from anybody
         refused = unreadable(body, f"not a message: {type(error).__name__}: {error}"[:300])
         message = Message(**{**refused, "queue_name": queue})
@@ -67,9 +68,16 @@ def admitted(body: bytes, queue: str, actors: Mapping[str, object], parts: Mappi
     return message if why is None else turned_away(message, why)
 
 
+def _message(fields: MessageData) -> Message[Any]:
+    """Make a message of all its fields.  Its own constructor calls the object seven times to set what is frozen."""
+    message: Message[Any] = object.__new__(Message)
+    message.__dict__.update(fields, args=tuple(fields["args"]))
+    return message
+
+
 def _misfit(kwargs: Mapping[str, Any], one: Part) -> str | None:
     given = kwargs.keys()
-    if not one.needs <= given:
+    if not given >= one.needs:
         return f"the arguments lack {', '.join(sorted(one.needs - given))}"
     if one.knows is None or given <= one.knows:
         return None

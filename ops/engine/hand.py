@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
@@ -44,6 +44,7 @@ class Delivery(MessageProxy):
     def __init__(self, message: Message[Any], tag: int, source: Taken) -> None:
         """Nothing has happened to it yet."""
         super().__init__(message)
+        self.__dict__.update(message.__dict__)  # what a proxy otherwise looks for in vain, then asks the message for
         self.tag, self.source = tag, source
         self.requeue = False
 
@@ -59,9 +60,10 @@ class Hand:
         self._cancelled: dict[asyncio.Task[None], tuple[Why, float]] = {}
         self._waiting: list[tuple[int, int, Delivery]] = []
         self._number = count()
+        self._context = copy_context()
+        self._first: asyncio.Task[None] | None = None  # has begun in this turn of the loop
         self._pool: ThreadPoolExecutor | None = None
         self._empty = asyncio.Event()
-        self._empty.set()
         self.stubborn: set[str] = set()
         self.closed = False
 
@@ -71,11 +73,11 @@ class Hand:
 
     def take(self, delivery: Delivery) -> None:
         """Run it now or as soon as there is room, the actor's priority first and then first come, first served."""
-        if len(self._running) < self._room and not self._waiting and not self.closed:
-            self._start(delivery)
-        else:
-            part = self._parts.get(delivery.actor_name)
-            heappush(self._waiting, (part.priority if part else 0, next(self._number), delivery))
+        part = self._parts.get(delivery.actor_name)
+        heappush(self._waiting, (part.priority if part else 0, next(self._number), delivery))
+        if self._first is None and len(self._running) < self._room and not self.closed:
+            self._first = self._task(self._work_through())
+            self.loop.call_soon(self._start_others)  # its turn comes when the first task has done what it can
 
     def leave(self, which: Callable[[Delivery], bool]) -> list[Delivery]:
         """Hand out those that have not begun."""
@@ -86,8 +88,9 @@ class Hand:
         return left
 
     async def emptied(self) -> None:
-        """Wait until nothing runs."""
-        await self._empty.wait()
+        """Wait until nothing runs, once it is closed."""
+        if self._running:
+            await self._empty.wait()
 
     def cancel_all(self) -> None:
         """Cancel what runs; it goes back to its queue."""
@@ -111,10 +114,31 @@ class Hand:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _start(self, delivery: Delivery) -> None:
-        task = self.loop.create_task(self._work(delivery))
-        self._running[task] = (delivery, self.loop.time())
-        self._empty.clear()
+    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self.loop.create_task(work, context=self._context.copy())  # what another message left in its is not seen
+
+    async def _work_through(self) -> None:
+        """Work on what came, one after the other, for as long as nothing of it has to wait for anything.
+
+        A task for each is dear where an actor does little.  The same one goes on only where no message could tell: it
+        never waited, it was not cancelled, and its context is as it was.
+        """
+        task, clean = asyncio.current_task(), copy_context()
+        assert task is not None
+        for _ in range(self._room):
+            if not self._waiting or len(self._running) >= self._room or self.closed:
+                return
+            delivery = heappop(self._waiting)[2]
+            self._running[task] = (delivery, self.loop.time())
+            await self._work(delivery)
+            if self._first is not task or task.cancelling() or copy_context() != clean:
+                return
+
+    def _start_others(self) -> None:
+        self._first = None
+        while self._waiting and len(self._running) < self._room and not self.closed:
+            delivery = heappop(self._waiting)[2]
+            self._running[self._task(self._work(delivery))] = (delivery, self.loop.time())
 
     async def _work(self, delivery: Delivery) -> None:
         hooks = self._hooks
@@ -170,7 +194,7 @@ class Hand:
             self._cancelled.pop(task, None)
             self.stubborn.discard(delivery.message_id)
         delivery.source.end(delivery)
-        while self._waiting and len(self._running) < self._room and not self.closed:
-            self._start(heappop(self._waiting)[2])
-        if not self._running:
+        if self._first is None:
+            self._start_others()
+        if self.closed and not self._running:
             self._empty.set()

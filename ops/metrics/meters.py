@@ -32,7 +32,7 @@ class Meters:
         self._counters = {one.name: counter(one) for one in mine if one.kind == "counter"}
         self._gauges = {one.name: gauge(one) for one in mine if one.kind == "gauge"}
         self._histograms = {one.name: histogram(one) for one in mine if one.kind == "histogram"}
-        self._children: dict[tuple[str, ...], Any] = {}
+        self._children: dict[tuple[str, tuple[str, ...]], Any] = {}  # looked up several times for each message
         self.registry = CollectorRegistry()
         made = (*self._counters.values(), *self._gauges.values(), *self._histograms.values())
         shared = () if process == "parent" else (LOG_DROPPED,)  # a parent adds its own to its children's
@@ -45,26 +45,24 @@ class Meters:
 
     def count(self, name: str, *labels: str, by: float = 1) -> None:
         """Add to a counter."""
-        self._child(self._counters, name, labels).inc(by)
+        (self._children.get((name, labels)) or self._child(self._counters, name, labels)).inc(by)
 
     def set(self, name: str, value: float, *labels: str) -> None:
         """Set a gauge."""
-        self._child(self._gauges, name, labels).set(value)
+        (self._children.get((name, labels)) or self._child(self._gauges, name, labels)).set(value)
 
     def add(self, name: str, by: float, *labels: str) -> None:
         """Move a gauge up or down."""
-        self._child(self._gauges, name, labels).inc(by)
+        (self._children.get((name, labels)) or self._child(self._gauges, name, labels)).inc(by)
 
     def observe(self, name: str, value: float, *labels: str) -> None:
         """Put a value into a histogram."""
-        self._child(self._histograms, name, labels).observe(value)
+        (self._children.get((name, labels)) or self._child(self._histograms, name, labels)).observe(value)
 
     def _child(self, made: dict[str, Instrument], name: str, labels: tuple[str, ...]) -> Instrument:
-        known: Instrument | None = self._children.get((name, *labels))
-        if known is None:
-            known = made[name].labels(*labels) if labels else made[name]
-            self._children[(name, *labels)] = known
-        return known
+        child = made[name].labels(*labels) if labels else made[name]
+        self._children[name, labels] = child
+        return child
 
 
 def _bare(name: str) -> str:

@@ -22,8 +22,8 @@ from ops.metrics import Meters, log_dropped
 from ops.metrics.exporter import exposition
 from ops.metrics.family import VARIABLE, family
 from ops.metrics.gateway import gateway_meters
+from ops.metrics.messages import MessageMeters
 from ops.metrics.series import SERIES, Process, told_by
-from ops.metrics.worker import MessageMeters
 from ops.worker import KeepJobs
 from tests.promtool import Absent, promtool
 
