@@ -30,14 +30,14 @@ def document_routes(table: Callable[[], Sequence[Route]], *, server: str | None,
     def shown() -> str:
         return page(described())
 
-    @routes.get("/openapi.json", needs=None, free=True)
+    @routes.get("/openapi.json", needs=None)
     async def openapi(_: Call) -> dict[str, Any]:
         """This description, as OpenAPI 3.1."""
         return written()  # type: ignore[return-value]  # the same, encoded once
 
     if readable:
 
-        @routes.get("/docs", needs=None, free=True, media_type="text/html")
+        @routes.get("/docs", needs=None, media_type="text/html")
         async def docs(_: Call) -> Reply[str]:
             """This description, as a page to read."""
             return Reply(shown(), headers={"Content-Security-Policy": CSP})

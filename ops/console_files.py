@@ -1,6 +1,6 @@
 """The operators' console as a gateway hands it out, under ``/console/``: the files that nginx serves in production.
 
-They come past no rate limit, like ``/api/v1/docs``: they are in memory, and say nothing that is not in the repository.
+They come past no rate limit: they are small and in memory, and say nothing that is not in the repository.
 """
 
 from __future__ import annotations

@@ -39,6 +39,8 @@ from gateway.problems import Problem
 log = structlog.get_logger(__name__)
 
 TIDY_S = 600.0
+KEYS_AT_ONCE, KEY_S = 3, 5.0
+"""Strangers can send as many keys as they like: looking them up leaves connections for everybody else."""
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
@@ -268,8 +270,12 @@ async def open_auth(database: AsyncEngine, redis: Any, settings: AuthSettings) -
         passwords = stack.enter_context(closing(Passwords(settings.hasher, settings.hash_threads or half())))
         pepper = settings.master.key("api keys")
 
+        few = asyncio.Semaphore(KEYS_AT_ONCE)
+
         async def accept_key(text: str) -> Accepted | None:
-            async with database.begin() as conn:
+            if not apikeys.looks_like_one(text):
+                return None
+            async with asyncio.timeout(KEY_S), few, database.begin() as conn:
                 return await apikeys.accept(conn, text, pepper, now=settings.now())
 
         # Asked at every request: the system's clock without the cost of a datetime.

@@ -1,13 +1,15 @@
 """One JSON line for a request, at a cost that is small against the request.
 
 aiohttp's own access log takes longer than a whole answer.  Here a line is encoded in about a microsecond, and lines are
-written together, at most ``FLUSH_S`` after they were made.  A line holds the path without its query, and no header: so
-nothing that could be a secret.  Whatever the bytes of a path are, the line is one line of ASCII.
+written together, at most ``FLUSH_S`` after they were made.  A line holds the path without its query and without what
+looks like a key or a token, and no header: so nothing that could be a secret.  Whatever the bytes of a path are, the
+line is one line of ASCII.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from random import Random
@@ -20,6 +22,8 @@ from gateway.edge.passage import Passage
 
 FLUSH_S = 0.2
 LINES_MAX = 200
+SECRET_CHARS_MIN = 47  # the shortest is a refresh token
+_SECRET = re.compile(r"(?:slc_|slr_|eyJ)[\w.-]{24,}", re.ASCII)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -46,7 +50,7 @@ class AccessLog:
             "timestamp": _moment(now),
             "request_id": passage.request_id,
             "method": _ascii(request.method[:20]),
-            "path": _ascii(request.rel_url.raw_path[:500]),
+            "path": _path(request.rel_url.raw_path),
             "route": passage.route,
             "status": status,
             "ms": round((time.perf_counter() - passage.began) * 1000, 3),
@@ -72,6 +76,11 @@ class AccessLog:
                 self._write(b"\n".join(lines) + b"\n")
             except OSError:
                 self.lost += len(lines)  # nowhere to say it: whoever reads metrics is told
+
+
+def _path(path: str) -> str:
+    """Write a path; who takes the place of an id for that of a key or a token must not find it in a log."""
+    return _ascii(path[:500] if len(path) < SECRET_CHARS_MIN else _SECRET.sub("(secret)", path)[:500])
 
 
 def _ascii(text: str) -> str:

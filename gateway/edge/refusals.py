@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from broker.producer import BrokerUnreachableError
@@ -50,6 +50,8 @@ def problem_of(error: Exception, request: web.BaseRequest, passage: Passage) -> 
     if is_away(error):
         log.warning("store_away", request_id=passage.request_id, error=type(error).__name__)
         return unavailable()
+    if isinstance(error, StatementError):
+        error.hide_parameters = True  # its text holds the row that was written: a hash, a name
     log.error(
         "request_failed",
         request_id=passage.request_id,

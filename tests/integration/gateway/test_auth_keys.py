@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,7 +15,7 @@ from gateway.auth.apikeys import ENDED_KEPT, KEYS_MAX
 from gateway.auth.audit import Origin
 from gateway.auth.keys import OtherSecret
 from gateway.auth.master import Master
-from gateway.auth.service import open_auth
+from gateway.auth.service import KEYS_AT_ONCE, open_auth
 from tests.integration.gateway.accounts import House, house_settings, open_house
 from tests.integration.gateway.conftest import Gateway
 from tests.workshop import eventually
@@ -51,6 +53,32 @@ async def test_case_37_a_key_is_shown_once_and_works_until_it_is_revoked(house: 
     assert await house.status(text) == 200
     assert (await house.ask("DELETE", f"auth/api-keys/{key}", tokens["access_token"])).status == 204
     assert await house.status(text) == 401
+
+
+async def test_wrong_keys_from_anybody_take_a_few_connections_and_no_more(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once: Counter[str] = Counter()
+    go_on = asyncio.Event()
+
+    async def accept(*_: object, **__: object) -> None:
+        at_once["now"] += 1
+        at_once["most"] = max(at_once["most"], at_once["now"])
+        at_once["all"] += 1
+        await go_on.wait()
+        at_once["now"] -= 1
+
+    monkeypatch.setattr(apikeys, "accept", accept)
+    wrong = [asyncio.create_task(house.status(f"slc_{n:016x}_{'a' * 43}")) for n in range(30)]
+
+    async def busy() -> bool:
+        return at_once["now"] == KEYS_AT_ONCE
+
+    await eventually(busy)
+    assert await house.status("slc_no-key-at-all") == 401, "what has not even the form waits for nobody"
+    go_on.set()
+    assert set(await asyncio.gather(*wrong)) == {401}
+    assert (at_once["most"], at_once["all"]) == (KEYS_AT_ONCE, 30)
 
 
 async def test_case_37_an_expired_key_is_refused_also_where_it_was_seen(house: House) -> None:

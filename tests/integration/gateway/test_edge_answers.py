@@ -262,6 +262,34 @@ async def test_case_73_no_token_and_no_query_and_no_header_is_in_a_line(front: F
     assert [secret for secret in secrets if secret in written] == []
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "slc_0123456789abcdef_" + "aB3-_" * 8 + "xyz",
+        "slr_" + "aB3-_" * 8 + "xyz",
+        f"eyJhbGciOiJFUzI1NiJ9.{'x' * 99}.{'y' * 86}",
+    ],
+    ids=["API key", "refresh token", "access token"],
+)
+async def test_case_73_who_writes_a_secret_into_a_path_does_not_find_it_in_a_line(front: Front, secret: str) -> None:
+    front.told()
+    front.lines.clear()
+    await front.ask("GET", f"{THINGS}/{secret}/pages", headers=AS_USER)
+    (line,) = front.told()
+    assert line["path"] == f"{THINGS}/(secret)/pages"
+
+
+async def test_case_73_a_row_that_could_not_be_written_is_not_logged_with_its_values(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "log", structlog.get_logger())
+    front.doing.error = DBAPIError("INSERT INTO users", {"password_hash": "$argon2id$sek"}, Exception("no"))
+    with capture_logs() as logs:
+        assert (await front.ask("GET", "/api/v1/fails", headers=AS_USER)).status == 500
+    assert "INSERT" in str(logs[0]["exc_info"])
+    assert "sek" not in str(logs[0]["exc_info"])
+
+
 async def test_whatever_is_logged_while_a_request_is_answered_names_it() -> None:
     routes, seen = Routes("logging"), list[dict[str, Any]]()
 
