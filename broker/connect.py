@@ -17,7 +17,6 @@ import structlog
 from dramatiq import MessageProxy, Middleware
 from dramatiq.broker import Broker
 from dramatiq.brokers.rabbitmq import RabbitmqBroker, _RabbitmqConsumer
-from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.common import xq_name
 from pika.exceptions import AMQPChannelError, AMQPConnectionError
 
@@ -60,6 +59,8 @@ def from_url(url: str, *, middleware: Sequence[Middleware]) -> Broker:
         case "amqp" | "amqps":
             return QuorumBroker(url=amqp_url(url), middleware=list(middleware), confirm_delivery=True)
         case "redis" | "rediss":
+            from broker.on_redis import GuardedRedisBroker  # noqa: PLC0415  7 MiB that RabbitMQ's users do without
+
             return GuardedRedisBroker(url=url, middleware=list(middleware))
     raise UnknownBrokerError(UnknownBrokerError.__doc__)
 
@@ -84,7 +85,7 @@ class _GuardedRabbitmqConsumer(_RabbitmqConsumer):
         self._unsettled: set[int] = set()
 
     def __next__(self) -> MessageProxy | None:
-        delivered = _guarded(super().__next__(), self.queue_name, self.broker)
+        delivered = guarded(super().__next__(), self.queue_name, self.broker)
         if delivered is not None:
             self._unsettled.add(delivered._tag)
         return delivered
@@ -119,12 +120,8 @@ class _GuardedRabbitmqConsumer(_RabbitmqConsumer):
         self.channel.basic_nack(tag, requeue=False)
 
 
-class _GuardedRedisConsumer(_RedisConsumer):
-    def __next__(self) -> MessageProxy | None:
-        return _guarded(super().__next__(), self.queue_name, self.broker)
-
-
-def _guarded(delivered: MessageProxy | None, queue: str, broker: Broker) -> MessageProxy | None:
+def guarded(delivered: MessageProxy | None, queue: str, broker: Broker) -> MessageProxy | None:
+    """Make what one of Dramatiq's own consumers gives safe to dispatch (``broker/envelope.py``)."""
     if delivered is not None:
         delivered._message = addressed(delivered._message, queue, broker.actors)
     return delivered
@@ -154,30 +151,3 @@ class QuorumBroker(RabbitmqBroker):
 
     def _declare_xq_queue(self, queue_name: str) -> Any:
         return self.channel.queue_declare(queue=xq_name(queue_name), durable=True, arguments=dead_queue_arguments())
-
-
-class GuardedRedisBroker(RedisBroker):
-    """Dramatiq's Redis broker, without delay queues; what a stranger put there by hand can be acknowledged too."""
-
-    def do_fetch(self, queue_name: str, prefetch: int) -> list[bytes | None]:
-        fetched: list[bytes | None] = self.__getattr__("do_fetch")(queue_name, prefetch)
-        return [body and self._with_id(queue_name, body) for body in fetched]
-
-    def _with_id(self, queue_name: str, body: bytes) -> bytes:
-        """Add the id that Redis keeps a message by: its body tells it, unless somebody else than Dramatiq wrote it."""
-        if b'"redis_message_id"' in body:
-            return body
-        kept = self.client.hscan_iter(f"{self.namespace}:{queue_name}.msgs")
-        found = next((name.decode() for name, stored in kept if stored == body), "")
-        envelope = Envelope()
-        return envelope.encode({**envelope.decode(body), "options": {"redis_message_id": found}})
-
-    @property
-    def consumer_class(self) -> type[_RedisConsumer]:
-        return _GuardedRedisConsumer
-
-    def declare_queue(self, queue_name: str) -> None:
-        if queue_name not in self.queues:
-            self.emit_before("declare_queue", queue_name)
-            self.queues.add(queue_name)
-            self.emit_after("declare_queue", queue_name)

@@ -23,8 +23,9 @@ from dramatiq import Message
 from dramatiq.common import dq_name, xq_name
 
 from broker.cancelling import heeds_cancellation
-from broker.connect import SENDS_ONLY, GuardedRedisBroker, amqp_url, dead_queue_arguments, from_url, queue_arguments
+from broker.connect import SENDS_ONLY, amqp_url, dead_queue_arguments, from_url, queue_arguments
 from broker.messages import Hint
+from broker.on_redis import GuardedRedisBroker
 
 WINDOW = 500
 BUFFER_MAX = 20_000
