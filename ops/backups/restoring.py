@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 
 from ledger import migrate
 from ledger.tenancy import AUDITOR, WRITER
+from ops.backups.access import Access, access
 from ops.backups.contents import Connection, Contents, contents
 from ops.backups.manifest import BOOKS, WORKS, Manifest
 from ops.backups.programs import BackupTrouble, found, run
@@ -22,10 +23,11 @@ FENCE_LEAP = 1_000_000
 """Workers of the lost world hold fences that the backup has never seen: ours must be above all of those."""
 
 
-def load(url: str, folder: Path, manifest: Manifest, *, force: bool) -> None:
-    """Load a checked backup into a database; raises BackupTrouble.
+def load(url: str, folder: Path, manifest: Manifest, *, force: bool) -> Access:
+    """Load a checked backup into a database; give what the replaced ledger knew of who may come in.
 
     A database that holds anything is refused without ``force``, and emptied with it; one in use is refused always.
+    Raises BackupTrouble.
     """
     if manifest.contents.revision not in migrate.revisions():
         newest = migrate.head()
@@ -36,6 +38,7 @@ def load(url: str, folder: Path, manifest: Manifest, *, force: bool) -> None:
         program = found("pg_restore", max(manifest.server, conn.info.server_version // 10_000))
         if conn.info.server_version // 10_000 < manifest.server:
             raise BackupTrouble(f"the backup is of PostgreSQL {manifest.server}, this server is older")
+        before = access(conn)
         _make_room(conn, force=force)
         for role in (WRITER, AUDITOR):
             conn.execute(_ROLE.format(role=sql.Literal(role)))
@@ -45,6 +48,7 @@ def load(url: str, folder: Path, manifest: Manifest, *, force: bool) -> None:
         run(program, url, [*common, f"--section={section}", str(folder / file)], timeout_s=TIMEOUT_S)
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute("ANALYZE")
+    return before
 
 
 def differences(url: str, manifest: Manifest) -> list[str]:

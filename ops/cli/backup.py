@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,18 @@ from typing import Any
 import click
 import psycopg
 from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker import due
 from broker.messages import DedupPage, Hint, WorkOnJob
 from broker.producer import BrokerUnreachableError
-from gateway.auth import users
-from gateway.auth.audit import Origin
-from ledger import proof
+from ledger import migrate
 from ledger.engine import open_ledger, unreachable
-from ledger.proof import Finding
+from ops.backups.access import Access, Closed, close
 from ops.backups.making import back_up
 from ops.backups.manifest import Manifest, checked
 from ops.backups.programs import BackupTrouble
+from ops.backups.proving import proved
 from ops.backups.restoring import differences, load, redispatch, scratch
 from ops.bootstrap import configured_providers, open_hints, server
 from ops.cli.opening import CannotDo
@@ -55,6 +55,9 @@ class Account:
     pages_due_again: int
     published: int
     wrong: list[str]
+    schema: str
+    schema_kept: str
+    closed: Closed = field(default_factory=Closed)
     warning: str | None = None
 
 
@@ -85,14 +88,20 @@ def backup(*, folder: Path, as_json: bool) -> None:
 @FOLDER
 @click.option("--force", is_flag=True, help="Drop everything in the database first.")
 @click.option("--drill", is_flag=True, help="Restore into a database made for it, prove it, drop it.")
+@click.option(
+    "--keep-api-keys", is_flag=True, help="Trust every API key of the backup, also one that was revoked since."
+)
 @as_json
-def restore(*, folder: Path, force: bool, drill: bool, as_json: bool) -> None:
+def restore(*, folder: Path, force: bool, drill: bool, keep_api_keys: bool, as_json: bool) -> None:
     """Restore the backup in FOLDER; exit 1 where the result is not what was backed up.
 
     Checksums first; then all rows, compared with the manifest; then the books prove themselves (`sluice verify`).
-    What was under way is published again, and posts nothing twice; all sessions end.  What was recorded after the
-    backup is lost (RPO); how long all of it took is told (RTO).  Stop workers, dispatcher and gateways first; for
-    --drill they may run.
+    What was under way is published again, and posts nothing twice.  What was recorded after the backup is lost (RPO);
+    how long all of it took is told (RTO).  Stop workers, dispatcher and gateways first; for --drill they may run.
+
+    All sessions end.  API keys stay good that the replaced ledger knew as good; all others are revoked, which is all of
+    them where no ledger was there to be asked.  Users that it had disabled, and signing keys that it had dropped, stay
+    so.  Passwords and roles are those of the backup.
 
     \b
     Examples:
@@ -102,7 +111,7 @@ def restore(*, folder: Path, force: bool, drill: bool, as_json: bool) -> None:
     if force and drill:
         raise click.UsageError("--drill touches nothing that --force could drop")
     settings = started()
-    account = _restored(settings, folder, force=force, drill=drill)
+    account = _restored(settings, folder, force=force, drill=drill, keep_keys=keep_api_keys)
     if as_json:
         show_json(account)
     else:
@@ -111,16 +120,17 @@ def restore(*, folder: Path, force: bool, drill: bool, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _restored(settings: Settings, folder: Path, *, force: bool, drill: bool) -> Account:
+def _restored(settings: Settings, folder: Path, *, force: bool, drill: bool, keep_keys: bool) -> Account:
     url, began, begun_at = driver_url(server(settings.database_url)), time.monotonic(), utc_now()
     with _in_one_line(url), ExitStack() as stack:
         manifest = checked(folder)
         target = stack.enter_context(scratch(url)) if drill else url
-        load(target, folder, manifest, force=force)
+        before = load(target, folder, manifest, force=force)
         wrong = differences(target, manifest)
-        findings = asyncio.run(_verified(target))
-        wrong += [f"books of {one.user}, {one.check}: {one.diverges}" for one in findings if one.diverges]
+        migrate.upgrade(target)  # what is compared is what was backed up; what goes on is this code's
+        wrong += [f"books of {one.user}, {one.check}: {one.diverges}" for one in proved(target) if one.diverges]
         jobs, pages = redispatch(target)
+        closed = Closed() if drill else asyncio.run(_closed(settings, before, keep_keys=keep_keys))
         published, warning = (0, None) if drill else asyncio.run(_begun_again(settings))
         return Account(
             taken_at=manifest.taken_at,
@@ -134,25 +144,22 @@ def _restored(settings: Settings, folder: Path, *, force: bool, drill: bool) -> 
             pages_due_again=pages,
             published=published,
             wrong=wrong,
+            schema=migrate.head(),
+            schema_kept=manifest.contents.revision,
+            closed=closed,
             warning=warning,
         )
 
 
-async def _verified(url: str) -> list[Finding]:
-    found: list[Finding] = []
-    async with open_ledger(url, application_name="sluice restore", pool_size=1) as database, database.begin() as conn:
-        for one in await proof.users(conn):
-            found += await proof.verify(conn, one)
-    return found
+async def _closed(settings: Settings, before: Access, *, keep_keys: bool) -> Closed:
+    async with _opened(settings) as database, database.begin() as conn:
+        return await close(conn, before, keep_keys=keep_keys, now=utc_now())
 
 
 async def _begun_again(settings: Settings) -> tuple[int, str | None]:
-    """End sessions that may have been ended since the backup; publish what is due, as the dispatcher would."""
-    now, url = utc_now(), server(settings.database_url)
-    async with open_ledger(url, application_name="sluice restore", pool_size=1) as database:
-        async with database.begin() as conn:
-            for one in await users.listed(conn):
-                await users.logout_everywhere(conn, Origin("restore"), one.id, now=now)
+    """Publish what is due, as the dispatcher would."""
+    now = utc_now()
+    async with _opened(settings) as database:
         async with database.begin() as conn:
             wanted = await due.jobs(conn, empty=(), now=now, lost_after=LOST_AFTER, limit=AGAIN_AT_ONCE)
             pages = await due.pages(conn, dedup_empty=False, now=now, lost_after=LOST_AFTER, limit=AGAIN_AT_ONCE)
@@ -165,6 +172,10 @@ async def _begun_again(settings: Settings) -> tuple[int, str | None]:
                 await due.unsay(conn, [*(job for job, _ in wanted), *pages])
             return 0, f"{error}; nothing is lost: the dispatcher says it when the broker is back"
     return len(hints), None
+
+
+def _opened(settings: Settings) -> AbstractAsyncContextManager[AsyncEngine]:
+    return open_ledger(server(settings.database_url), application_name="sluice restore", pool_size=1)
 
 
 def _held(manifest: Manifest) -> dict[str, Any]:
@@ -199,17 +210,29 @@ def _tell(account: Account) -> None:
                 "due again",
                 f"{account.jobs_due_again} jobs, {account.pages_due_again} pages; {account.published} published",
             ),
-            (
-                "into",
-                "a database of its own, dropped again" if account.drill else "the ledger; all sessions have ended",
-            ),
+            ("into", "a database of its own, dropped again" if account.drill else "the ledger"),
+            ("schema", _schema(account)),
+            ("access", None if account.drill else _access(account.closed)),
             ("verified", "; ".join(plain(one, 200) for one in account.wrong) or "every row is there, the books agree"),
         ]
     )
     if account.warning:
         click.echo(f"sluice: {account.warning}", err=True)
-    if not account.drill:
-        click.echo("API keys that were revoked since the backup are valid again: revoke them anew", err=True)
+    if account.closed.left:
+        click.echo(f"sluice: still enabled, as last administrators: {', '.join(account.closed.left)}", err=True)
+
+
+def _schema(account: Account) -> str:
+    if account.schema == account.schema_kept:
+        return account.schema
+    return f"{account.schema}; it was {account.schema_kept} when it was backed up, and was migrated"
+
+
+def _access(closed: Closed) -> str:
+    return (
+        f"{closed.sessions} sessions ended; API keys: {closed.keys_revoked} revoked, {closed.keys_good} good;"
+        f" disabled {closed.users_disabled} users, dropped {closed.signing_keys_dropped} signing keys again"
+    )
 
 
 @contextmanager

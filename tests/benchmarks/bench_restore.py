@@ -1,6 +1,6 @@
 """A ledger of so many entries: backed up, restored beside itself, proved; how long each took.
 
-    python -m tests.benchmarks.bench_restore [--entries 100000] [--users 10] [--url postgresql://...]
+    python -m tests.benchmarks.bench_restore [--entries 100000] [--users 10] [--processes 1] [--url postgresql://...]
 
 The restored ledger is compared with the backup row by row, and its books prove themselves as `sluice verify` does.
 """
@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ledger import migrate, proof
+from ledger import migrate
 from ledger.engine import open_ledger
 from ops.backups.making import back_up
 from ops.backups.manifest import checked
+from ops.backups.proving import proved
 from ops.backups.restoring import differences, load, redispatch, scratch
 from tests.benchmarks.bench_trades import Ways, history, server
 
@@ -29,13 +30,6 @@ async def filled(url: str, entries: int, users: int) -> None:
     async with open_ledger(url) as database:
         for n in range(users):
             await Ways(database, 1000).booked(history(entries // users, f"user-{n}", seed=n))
-
-
-async def wrong(url: str) -> list[str]:
-    """Prove everybody's books; give what differs."""
-    async with open_ledger(url) as database, database.begin() as conn:
-        found = [one for user in await proof.users(conn) for one in await proof.verify(conn, user)]
-    return [f"{one.user} {one.check}: {one.diverges}" for one in found if one.diverges]
 
 
 class Clock:
@@ -55,7 +49,7 @@ class Clock:
         sys.stdout.flush()
 
 
-def run(url: str, entries: int, users: int, folder: Path) -> None:
+def run(url: str, entries: int, users: int, folder: Path, processes: int | None) -> None:
     """Measure and report; exit with what is wrong where the result is not what was backed up."""
     clock = Clock()
     migrate.upgrade(url)
@@ -72,7 +66,9 @@ def run(url: str, entries: int, users: int, folder: Path) -> None:
         with clock.part("compare every row"):
             found = differences(target, manifest)
         with clock.part("prove the books"):
-            found += asyncio.run(wrong(target))
+            found += [
+                f"{one.user} {one.check}: {one.diverges}" for one in proved(target, processes=processes) if one.diverges
+            ]
         redispatch(target)
         rto = time.perf_counter() - began
     held, size = manifest.contents.tables, sum(file.bytes for file in made.files.values())
@@ -90,9 +86,10 @@ def main() -> None:
     parser.add_argument("--url", help="a throwaway database")
     parser.add_argument("--entries", type=int, default=100_000)
     parser.add_argument("--users", type=int, default=10)
+    parser.add_argument("--processes", type=int, help="that prove books; default: one for each core")
     args = parser.parse_args()
     with server(args.url) as url, tempfile.TemporaryDirectory(prefix="sluice-restore-") as folder:
-        run(url, args.entries, args.users, Path(folder))
+        run(url, args.entries, args.users, Path(folder), args.processes)
 
 
 if __name__ == "__main__":

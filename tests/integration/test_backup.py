@@ -11,9 +11,10 @@ import psycopg
 import pytest
 
 from broker.messages import DEDUP, fetch_queue
+from ledger import migrate
 from ops.backups.manifest import BOOKS, WORKS, checked
 from ops.backups.programs import BackupTrouble, found, run
-from ops.backups.restoring import differences
+from ops.backups.restoring import differences, scratch
 from ops.embedded import Stack
 from tests.bookshop import Desk, row
 from tests.terminal import Shell, bare
@@ -108,6 +109,76 @@ async def test_a_ledger_that_holds_anything_is_refused(half: Half) -> None:
     assert "others are connected" in half.shell.fails("restore", str(half.folder), "--force")
     assert "there already" in half.shell.fails("backup", str(half.folder))
     assert await half.figures() == before
+
+
+def let_in(url: str) -> dict[str, list[Any]]:
+    """What a ledger lets in: API keys, users, signing keys that are good, and sessions that are open."""
+    asked = {
+        "keys": "SELECT id FROM api_keys WHERE revoked_at IS NULL ORDER BY 1",
+        "users": "SELECT name FROM users WHERE enabled ORDER BY 1",
+        "signing": "SELECT kid FROM signing_keys WHERE dropped_at IS NULL ORDER BY 1",
+        "sessions": "SELECT id FROM sessions WHERE ended_at IS NULL",
+    }
+    with psycopg.connect(url) as conn:
+        return {what: [one for (one,) in conn.execute(sql).fetchall()] for what, sql in asked.items()}  # type: ignore[arg-type]
+
+
+async def test_what_was_revoked_since_the_backup_stays_revoked(shop: Workshop, ledger_url: str, tmp_path: Path) -> None:
+    shell = bare(tmp_path).given(SLUICE_DATABASE_URL=ledger_url, SLUICE_REDIS_URL=NOWHERE, SLUICE_BROKER_URL=NOWHERE)
+    kept = str(tmp_path / "kept")
+    await shop.database.dispose()
+    with psycopg.connect(ledger_url) as conn:
+        conn.execute(_PEOPLE)
+    shell.run("backup", kept)
+    before = let_in(ledger_url)
+    assert before == {"keys": ["k1", "k2"], "users": ["ann", "bob"], "signing": ["s1"], "sessions": before["sessions"]}
+    with psycopg.connect(ledger_url) as conn:
+        conn.execute("UPDATE api_keys SET revoked_at = now() WHERE id = 'k1'")
+        conn.execute("UPDATE users SET enabled = false WHERE name = 'bob'")
+        conn.execute("UPDATE signing_keys SET dropped_at = now() WHERE kid = 's1'")
+
+    told = shell.one("restore", kept, "--force")["closed"]
+    assert told == {
+        "sessions": 1,
+        "keys_revoked": 1,
+        "keys_good": 1,
+        "users_disabled": 1,
+        "signing_keys_dropped": 1,
+        "left": [],
+    }
+    assert let_in(ledger_url) == {"keys": ["k2"], "users": ["ann"], "signing": [], "sessions": []}
+
+    with psycopg.connect(ledger_url) as conn:  # the ledger is lost: nobody can say what it had revoked
+        conn.execute("DROP TABLE api_keys, signing_keys")
+    assert "API keys: 2 revoked, 0 good" in shell.run("restore", kept, "--force")
+    assert let_in(ledger_url)["keys"] == []
+    assert "API keys: 0 revoked, 2 good" in shell.run("restore", kept, "--force", "--keep-api-keys")
+    assert let_in(ledger_url)["keys"] == ["k1", "k2"]
+
+
+_PEOPLE = """
+INSERT INTO users (id, name, role, created_at) VALUES
+    ('00000000-0000-0000-0000-00000000000a', 'ann', 'admin', now()),
+    ('00000000-0000-0000-0000-00000000000b', 'bob', 'user', now());
+INSERT INTO sessions (id, user_id, address, created_at, ends_at)
+    VALUES (gen_random_uuid(), '00000000-0000-0000-0000-00000000000b', '', now(), now() + interval '1 hour');
+INSERT INTO api_keys (id, user_id, name, digest, scopes, created_at) VALUES
+    ('k1', '00000000-0000-0000-0000-00000000000a', 'one', '', '{}', now()),
+    ('k2', '00000000-0000-0000-0000-00000000000a', 'two', '', '{}', now());
+INSERT INTO signing_keys (kid, public, created_at, signs_from) VALUES ('s1', '{}', now(), now())
+"""
+
+
+async def test_a_backup_from_before_the_newest_migration_is_brought_to_this_codes_schema(
+    stack: Stack, tmp_path: Path
+) -> None:
+    with scratch(stack.postgres.start().url) as url:
+        migrate.upgrade(url, "0008")
+        shell = bare(tmp_path).given(SLUICE_DATABASE_URL=url, SLUICE_REDIS_URL=NOWHERE, SLUICE_BROKER_URL=NOWHERE)
+        shell.run("backup", str(tmp_path / "kept"))
+        told = shell.one("restore", str(tmp_path / "kept"), "--force")
+        assert (told["wrong"], told["schema"], told["schema_kept"]) == ([], migrate.head(), "0008")
+        assert migrate.current(url) == migrate.head()
 
 
 @pytest.mark.parametrize("name", [WORKS, BOOKS])
