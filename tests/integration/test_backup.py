@@ -120,7 +120,7 @@ def let_in(url: str) -> dict[str, list[Any]]:
         "sessions": "SELECT id FROM sessions WHERE ended_at IS NULL",
     }
     with psycopg.connect(url) as conn:
-        return {what: [one for (one,) in conn.execute(sql).fetchall()] for what, sql in asked.items()}  # type: ignore[arg-type]
+        return {what: [one for (one,) in conn.execute(sql).fetchall()] for what, sql in asked.items()}
 
 
 async def test_what_was_revoked_since_the_backup_stays_revoked(shop: Workshop, ledger_url: str, tmp_path: Path) -> None:
