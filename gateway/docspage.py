@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Iterator
 from hashlib import sha256
 from html import escape
+from shlex import quote
 from typing import Any
 
 Node = dict[str, Any]
@@ -118,15 +120,23 @@ def _shape(name: str, schema: Node) -> str:
 
 
 def curl(path: str, method: str, operation: Node) -> str:
-    """Write the command that asks it; ``$HOST`` and ``$TOKEN`` are the reader's."""
-    words = [f"curl{'' if method == 'GET' else f' -X {method}'} $HOST{path}"]
+    """Write the command that asks it; ``$HOST``, ``$TOKEN``, ``$KEY`` and what the path names are the reader's."""
+    where = re.sub(r"\{(\w+)\}", lambda part: f"${part[1].upper()}_ID", path)
+    words = [f"curl{'' if method == 'GET' else f' -X {method}'} $HOST{where}"]
     if operation["security"]:
         words.append('-H "Authorization: Bearer $TOKEN"')
     if any(one["name"] == "Idempotency-Key" for one in operation["parameters"]):
-        words.append('-H "Idempotency-Key: $(uuidgen)"')
+        words.append('-H "Idempotency-Key: $KEY"')
     kinds = operation.get("requestBody", {}).get("content", {})
-    words += [f"-H 'Content-Type: {kind}' --data @body" for kind in kinds]
+    for kind, content in kinds.items():
+        words += _sent(kind, content.get("example", {}))
     return " \\\n  ".join(words)
+
+
+def _sent(kind: str, example: Node) -> list[str]:
+    if kind == "application/x-www-form-urlencoded":
+        return [f"--data-urlencode {quote(f'{name}={value}')}" for name, value in example.items()]
+    return [f"-H 'Content-Type: {kind}'", f"--data {quote(json.dumps(example, ensure_ascii=False))}"]
 
 
 def _kind(schema: Node) -> str:

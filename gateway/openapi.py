@@ -100,7 +100,8 @@ def _operation(route: Route, schemas: Mapping[Any, Schema], components: Mapping[
     operation["parameters"] += _header_parameters(route)
     if "body" in route.inputs:
         shape = schemas.get((id(route), "body"), {"type": "string", "format": "binary"})
-        operation["requestBody"] = {"required": True, "content": {route.takes: {"schema": shape}}}
+        shown = {} if route.example is None else {"example": route.example}
+        operation["requestBody"] = {"required": True, "content": {route.takes: {"schema": shape, **shown}}}
     operation["responses"] = _successes(route, schemas)
     operation["security"] = [{"token": [route.needs]}, {"key": [route.needs]}] if route.needs else []
     return operation

@@ -42,7 +42,8 @@ class Route:
     those that every route can answer with.  ``media_type`` is what is answered, ``takes`` what a body must be: JSON, a
     form (``application/x-www-form-urlencoded``, decoded like a query), or another type, which is handed over as bytes.
     ``also`` are other good answers by their status: a type, or None for no body.
-    ``free`` routes count towards no limit: they are asked by machines that look after this one.
+    ``free`` routes count towards no limit: they are asked by machines that look after this one.  ``example`` is a body
+    that can be sent as it stands.
     """
 
     method: str
@@ -60,6 +61,7 @@ class Route:
     takes: str = "application/json"
     free: bool = False
     also: Mapping[int, Any] = field(default_factory=dict)
+    example: Mapping[str, Any] | None = None
 
     @property
     def summary(self) -> str:
@@ -116,6 +118,7 @@ class Routes:
         takes: str = "application/json",
         free: bool = False,
         also: Mapping[int, Any] | None = None,
+        example: Mapping[str, Any] | None = None,
     ) -> Callable[[Handler], Handler]:
         def keep(handler: Handler) -> Handler:
             hints = get_type_hints(handler)
@@ -136,6 +139,7 @@ class Routes:
                     takes=takes,
                     free=free,
                     also=also or {},
+                    example=example,
                 )
             )
             return handler

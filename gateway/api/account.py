@@ -52,7 +52,7 @@ async def me(call: Call) -> Profile:
     return _profile(call, await call.auth.user(UUID(call.principal.user)))
 
 
-@routes.patch("/auth/me", needs="account:write")
+@routes.patch("/auth/me", needs="account:write", example={"display_name": "Ada L."})
 async def change_me(call: Call, body: ProfileChange) -> Profile:
     """Change how you are called; the role and everything else is not yours to change."""
     user = UUID(call.principal.user)
@@ -61,7 +61,7 @@ async def change_me(call: Call, body: ProfileChange) -> Profile:
         return _profile(call, await users.get(conn, user))
 
 
-@routes.post("/auth/logout", needs="account:read", status=204, problems=("forbidden",))
+@routes.post("/auth/logout", needs="account:read", status=204, problems=("forbidden",), example={"everywhere": False})
 async def logout(call: Call, body: Logout) -> None:
     """End this session, or with `everywhere` all of them; their tokens are dead within a second on every gateway.
 

@@ -143,7 +143,13 @@ async def get_dead(call: Call, path: JobPath) -> DeadAnswer:
     return DeadAnswer(job=owned_job(job), pages=pages)
 
 
-@routes.post("/dead-letters/replay", needs="admin:write", status=202, idempotent=True)
+@routes.post(
+    "/dead-letters/replay",
+    needs="admin:write",
+    status=202,
+    idempotent=True,
+    example={"error": "the page could not be read", "limit": 10},
+)
 async def replay(call: Call, body: Chosen) -> Reply[Replayed]:
     """Ask again for dead letters, at most 100 at a time; pages that are there are not paid for again."""
     made: dict[UUID, str] = {}
@@ -160,7 +166,12 @@ async def replay(call: Call, body: Chosen) -> Reply[Replayed]:
     return reply
 
 
-@routes.post("/dead-letters/purge", needs="admin:write", idempotent=True)
+@routes.post(
+    "/dead-letters/purge",
+    needs="admin:write",
+    idempotent=True,
+    example={"error": "there is no dataset", "reason": "asked by mistake"},
+)
 async def purge(call: Call, body: Unwanted) -> Reply[Purged]:
     """Forget dead letters that paid for nothing, at most 100 at a time."""
 

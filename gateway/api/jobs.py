@@ -43,6 +43,10 @@ Done = TypeVar("Done")
     status=202,
     key_required=True,
     problems=("too_large", "forbidden", "queue_quota"),
+    example={
+        "kind": "fetch",
+        "args": {"provider": "cryptopanic", "dataset": "posts", "params": {"currencies": "BTC"}},
+    },
 )
 async def ask_for_jobs(call: Call, body: JobRequest | Batch) -> Reply[JobAnswer | list[JobAnswer]]:
     """Ask for a job, or for a batch of up to 100.

@@ -99,7 +99,13 @@ async def get_provider(call: Call, path: ProviderPath) -> ProviderAnswer:
         return await _one(call, conn, path.provider)
 
 
-@routes.post("/providers/{provider}/pause", needs="admin:write", idempotent=True, problems=("not_found",))
+@routes.post(
+    "/providers/{provider}/pause",
+    needs="admin:write",
+    idempotent=True,
+    problems=("not_found",),
+    example={"reason": "they asked us to wait", "until": "2099-01-01T00:00:00Z"},
+)
 async def pause_provider(call: Call, path: ProviderPath, body: ProviderPause) -> Reply[ProviderAnswer]:
     """Stop calling a provider; its jobs wait, nothing is lost."""
     _known(call, path.provider)

@@ -125,7 +125,14 @@ async def get_stream(call: Call, path: StreamPath) -> StreamDetail:
     return StreamDetail(stream=stream_answer(found), last_job=job_answer(last[0]) if last else None)
 
 
-@routes.post("/streams", needs="admin:write", status=201, idempotent=True, problems=("conflict",))
+@routes.post(
+    "/streams",
+    needs="admin:write",
+    status=201,
+    idempotent=True,
+    problems=("conflict",),
+    example={"name": "btc-posts", "provider": "cryptopanic", "dataset": "posts", "interval_s": 600},
+)
 async def add_stream(call: Call, body: StreamRequest) -> Reply[StreamAnswer]:
     """Add a stream; it is due at once.
 
@@ -156,7 +163,7 @@ async def add_stream(call: Call, body: StreamRequest) -> Reply[StreamAnswer]:
     return await once(call, body, effect, opened=call.works)
 
 
-@routes.patch("/streams/{stream}", needs="admin:write", problems=("not_found",))
+@routes.patch("/streams/{stream}", needs="admin:write", problems=("not_found",), example={"interval_s": 1200})
 async def schedule_stream(call: Call, path: StreamPath, body: Schedule) -> StreamAnswer:
     """Change how often a stream is pulled, how far back it reads, and how urgent it is."""
     if body.interval_s is not UNSET and body.cron is not UNSET:
@@ -171,7 +178,13 @@ async def schedule_stream(call: Call, path: StreamPath, body: Schedule) -> Strea
         return stream_answer(await existing(conn, path.stream))
 
 
-@routes.post("/streams/{stream}/pause", needs="admin:write", idempotent=True, problems=("not_found",))
+@routes.post(
+    "/streams/{stream}/pause",
+    needs="admin:write",
+    idempotent=True,
+    problems=("not_found",),
+    example={"reason": "the quota is kept for another stream"},
+)
 async def pause_stream(call: Call, path: StreamPath, body: PauseRequest) -> Reply[StreamAnswer]:
     """Stop asking, for a reason that others can read; jobs that are under way go on."""
 
@@ -196,7 +209,12 @@ async def resume_stream(call: Call, path: StreamPath) -> Reply[StreamAnswer]:
 
 
 @routes.post(
-    "/streams/{stream}/run", needs="admin:write", status=202, idempotent=True, problems=("not_found", "conflict")
+    "/streams/{stream}/run",
+    needs="admin:write",
+    status=202,
+    idempotent=True,
+    problems=("not_found", "conflict"),
+    example={"backfill": False},
 )
 async def run_stream(call: Call, path: StreamPath, body: RunRequest) -> Reply[JobAnswer]:
     """Pull a stream now, also a paused one; 409 while one of its jobs is under way."""

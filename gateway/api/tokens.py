@@ -109,6 +109,7 @@ class NewKeyAnswer(Struct, forbid_unknown_fields=True):
     "/login/access-token",
     needs=None,
     takes="application/x-www-form-urlencoded",
+    example={"username": "ada", "password": "seven quiet herons at dawn"},
     problems=("invalid_credentials", "rate_limited", "unavailable"),
 )
 async def login(call: Call, body: LoginForm) -> TokensAnswer:
@@ -120,7 +121,12 @@ async def login(call: Call, body: LoginForm) -> TokensAnswer:
     return _told(await call.auth.login(origin(call), body.username, body.password, asked))
 
 
-@routes.post("/auth/refresh", needs=None, problems=("invalid_credentials", "unavailable"))
+@routes.post(
+    "/auth/refresh",
+    needs=None,
+    problems=("invalid_credentials", "unavailable"),
+    example={"refresh_token": "slr_the-one-that-came-last"},
+)
 async def refresh(call: Call, body: RefreshRequest) -> TokensAnswer:
     """Take the refresh token for the next one and a new access token.
 
@@ -135,6 +141,7 @@ async def refresh(call: Call, body: RefreshRequest) -> TokensAnswer:
     needs="account:write",
     status=204,
     problems=("invalid_credentials", "weak_password", "rate_limited", "unavailable"),
+    example={"current": "seven quiet herons at dawn", "new": "eight loud cranes at dusk"},
 )
 async def change_password(call: Call, body: PasswordChange) -> None:
     """Change the password; all other sessions end."""
@@ -148,7 +155,13 @@ async def list_keys(call: Call) -> list[KeyAnswer]:
         return [_key(one) for one in await apikeys.listed(conn, UUID(call.principal.user))]
 
 
-@routes.post("/auth/api-keys", needs="account:write", status=201, problems=("forbidden", "conflict"))
+@routes.post(
+    "/auth/api-keys",
+    needs="account:write",
+    status=201,
+    problems=("forbidden", "conflict"),
+    example={"name": "nightly import", "scopes": ["jobs:read", "jobs:write"], "expires_in_days": 90},
+)
 async def make_key(call: Call, body: KeyRequest) -> Reply[NewKeyAnswer]:
     """Make an API key for a program; its secret is in this answer and nowhere else.
 

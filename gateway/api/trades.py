@@ -32,8 +32,17 @@ PUSHED_BYTES_MAX = 1024 * 1024
 routes = Routes("books")
 
 
+TRADE = {"kind": "buy", "happened_at": "2026-01-02T03:04:05Z", "base": "BTC", "qty": "0.5", "quote": "USDT"}
+PRICE = {"coin": "BTC", "happened_at": "2026-01-02T03:00:00Z", "price": "64000.5"}
+
+
 @routes.post(
-    "/trades", needs="ledger:write", status=202, key_required=True, problems=("too_large", "queue_quota", "conflict")
+    "/trades",
+    needs="ledger:write",
+    status=202,
+    key_required=True,
+    problems=("too_large", "queue_quota", "conflict"),
+    example={"source": "my exchange", "trades": [{**TRADE, "price": "64000", "trade_id": "t-1"}]},
 )
 async def push_trades(call: Call, body: TradesRequest) -> Reply[JobAnswer]:
     """Post up to 1000 trades to your books.
@@ -45,7 +54,14 @@ async def push_trades(call: Call, body: TradesRequest) -> Reply[JobAnswer]:
     return await _pushed(call, "ledger.trades", {"source": body.source, "rows": rows}, body)
 
 
-@routes.post("/prices", needs="admin:write", status=202, key_required=True, problems=("too_large", "queue_quota"))
+@routes.post(
+    "/prices",
+    needs="admin:write",
+    status=202,
+    key_required=True,
+    problems=("too_large", "queue_quota"),
+    example={"source": "my exchange", "prices": [PRICE]},
+)
 async def push_prices(call: Call, body: PricesRequest) -> Reply[JobAnswer]:
     """Post up to 1000 prices, which everybody's books are valued at: for administrators."""
     rows = msgspec.to_builtins(body.prices)

@@ -79,7 +79,13 @@ async def list_users(call: Call, query: Listing) -> Page[UserAnswer]:
     return page(call, query, found, lambda user: (user.name,), _answer)
 
 
-@routes.post("/users", needs="admin:write", status=201, problems=("conflict", "weak_password"))
+@routes.post(
+    "/users",
+    needs="admin:write",
+    status=201,
+    problems=("conflict", "weak_password"),
+    example={"name": "grace", "role": "user", "password": "nine slow otters at noon"},
+)
 async def add_user(call: Call, body: NewUser) -> Reply[UserAnswer]:
     """Add a user."""
     kept = await call.auth.hash_new(body.password, body.name) if body.password is not None else None
@@ -93,7 +99,9 @@ async def add_user(call: Call, body: NewUser) -> Reply[UserAnswer]:
     return Reply(_answer(made), status=201)
 
 
-@routes.patch("/users/{user}", needs="admin:write", problems=("not_found", "conflict"))
+@routes.patch(
+    "/users/{user}", needs="admin:write", problems=("not_found", "conflict"), example={"role": "user", "enabled": True}
+)
 async def change_user(call: Call, path: UserPath, body: UserChange) -> UserAnswer:
     """Change a role, or let a user in no more; it holds within a second, for tokens given before as well.
 
