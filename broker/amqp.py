@@ -1,7 +1,8 @@
 """One AMQP connection on the running loop: pika speaks the protocol, what is awaited here is a future.
 
-``open_link`` gives a connection; its ``closed`` tells when and why it ended.  Deliveries, of which there are tens of
-thousands a second, pass pika by (``broker/frames.py``); all else is its own.
+``open_link`` gives a connection; its ``closed`` tells when and why it ended.  Deliveries and publications, of which
+there are tens of thousands a second, pass pika by (``broker/frames.py``, ``broker/publication.py``); all else is its
+own.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from pika import URLParameters, frame
+from pika import URLParameters, frame, spec
 from pika.adapters.asyncio_connection import AsyncioConnection
+from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport
 from pika.exceptions import AMQPError
 
 from broker.frames import cut
@@ -30,12 +32,19 @@ class LinkLost(ConnectionError):
 
 
 class Link:
-    """An open connection.  ``closed`` is done when it is not any more, with the reason."""
+    """An open connection.  ``closed`` is done when it is not any more, with the reason.
+
+    ``blocked``: the broker is under a memory or disk alarm, and reads nothing more of who publishes until it is over.
+    """
 
     def __init__(self, raw: _Connection) -> None:
         self._raw = raw
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.blocked = False
+        self.on_unblocked: Callable[[], None] = _nothing
         raw.add_on_close_callback(self._on_closed)
+        raw.add_on_connection_blocked_callback(self._on_blocked)
+        raw.add_on_connection_unblocked_callback(self._on_unblocked)
         raw._transport._MAX_RECV_BYTES = READ_AT_ONCE
 
     async def channel(self) -> Channel:
@@ -58,11 +67,22 @@ class Link:
             with suppress(AMQPError):  # it is being closed already
                 self._raw.close()
             await asyncio.wait({self.closed}, timeout=2)
+        self.drop()
+
+    def drop(self) -> None:
+        """Let go of the connection without a word; ``closed`` follows."""
         if not self.closed.done():
             self._raw.drop()
 
     def _on_closed(self, _: object, why: BaseException) -> None:
         _settle(self.closed, _said(why))
+
+    def _on_blocked(self, *_: object) -> None:
+        self.blocked = True
+
+    def _on_unblocked(self, *_: object) -> None:
+        self.blocked = False
+        self.on_unblocked()
 
 
 class Channel:
@@ -72,6 +92,7 @@ class Channel:
         loop = asyncio.get_running_loop()
         self._connection, self._raw = connection, raw
         self.number: int = raw.channel_number
+        self.body_max: int = connection._body_max_length  # of one frame
         self.closed: asyncio.Future[str] = loop.create_future()
         self.cancelled: asyncio.Future[None] = loop.create_future()
         self._consumer: str | None = None
@@ -109,6 +130,34 @@ class Channel:
         if consumer is not None and self.is_open:
             await self._answer(self._raw.basic_cancel, consumer)
 
+    async def take(self, queue: str, limit: int) -> list[tuple[int, bytes]]:
+        """Take so many messages off a queue, or as many as there are, as (delivery tag, body)."""
+        taken: list[tuple[int, bytes]] = []
+        while len(taken) < limit and (message := await self._get(queue)) is not None:
+            taken.append(message)
+        return taken
+
+    async def _get(self, queue: str) -> tuple[int, bytes] | None:
+        got: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._raw.add_callback(lambda _: _settle(got, None), [spec.Basic.GetEmpty])
+        self._called(self._raw.basic_get, queue, lambda _, told, __, body: _settle(got, (told.delivery_tag, body)))
+        message: tuple[int, bytes] | None = await self._answered(got)
+        return message
+
+    async def confirm(self, answered: Callable[[Any], None], returned: Callable[..., None]) -> None:
+        """Let the broker answer for what is published here.
+
+        ``answered(frame)`` for each Basic.Ack and Nack, ``returned(channel, method, properties, body)`` for what no
+        queue takes, before the answer for it; neither may raise.
+        """
+        self._raw.add_on_return_callback(returned)
+        await self._answer(self._raw.confirm_delivery, answered)
+
+    def publish(self, frames: bytes) -> None:
+        """Send what ``broker.publication`` has put together; on a channel that is gone it changes nothing."""
+        if self.is_open:
+            self._connection.emit(frames)
+
     def ack(self, tag: int, *, multiple: bool = False) -> None:
         """Acknowledge; on a channel that is gone it changes nothing, and the message comes again."""
         if self.is_open:
@@ -118,6 +167,11 @@ class Channel:
         """Give back to the queue, or to its dead letters."""
         if self.is_open:
             self._raw.basic_nack(tag, requeue=requeue)
+
+    def leave(self) -> None:
+        """Close it without waiting for the answer; what was taken and not acknowledged goes back to its queue."""
+        if self.is_open:
+            self._raw.close()
 
     async def close(self) -> None:
         """Close it; the broker has read all that was sent on it before it answers."""
@@ -160,13 +214,16 @@ async def open_link(parameters: URLParameters) -> Link:
     raw = _Connection(
         parameters,
         on_open_callback=lambda one: one.close() if opened.done() else _settle(opened, one),
-        on_open_error_callback=lambda _, why: _fail(opened, why),
+        on_open_error_callback=lambda _, why: _fail(opened, _cause(why)),
     )
+    where = f"{parameters.host}:{parameters.port}"
     try:
         async with asyncio.timeout(OPEN_S):
             return Link(await opened)
     except TimeoutError:
-        raise LinkLost(f"no connection within {OPEN_S:g} s") from None
+        raise LinkLost(f"no connection to {where} within {OPEN_S:g} s") from None
+    except LinkLost as error:
+        raise LinkLost(f"no connection to {where}: {error}") from error
     finally:
         if not opened.done() or opened.cancelled():
             raw.drop()
@@ -176,6 +233,7 @@ class _Connection(AsyncioConnection):
     """pika's connection, which is asked about deliveries only where they are unusual."""
 
     _frame_buffer: bytes  # what has come of a frame that is not whole yet
+    _body_max_length: int
 
     def __init__(self, parameters: URLParameters, **callbacks: Any) -> None:
         self.took: dict[int, Took] = {}
@@ -196,10 +254,20 @@ class _Connection(AsyncioConnection):
         _, value = frame.decode_frame(data)
         self._process_frame(value)
 
+    def emit(self, frames: bytes) -> None:
+        self.bytes_sent += len(frames)
+        self._adapter_emit_data(frames)
+        if type(self._transport) is _AsyncPlaintextTransport:
+            self._transport._on_socket_writable()  # now, and not when the loop has asked whether it is
+
     def drop(self) -> None:
         """Let go of the socket without a word."""
         if self._transport is not None:
             self._transport.abort()
+
+
+def _nothing() -> None:
+    return
 
 
 def _settle(future: asyncio.Future[Any], value: Any) -> None:
@@ -210,6 +278,13 @@ def _settle(future: asyncio.Future[Any], value: Any) -> None:
 def _fail(future: asyncio.Future[Any], why: BaseException) -> None:
     if not future.done():
         future.set_exception(LinkLost(_said(why)))
+
+
+def _cause(why: BaseException) -> BaseException:
+    """Find what pika has wrapped up: the last of its attempts, and in it what the system said."""
+    inner = [*why.args[:1], *getattr(why, "exceptions", ()), getattr(why, "exception", None)]
+    found = next((one for one in reversed(inner) if isinstance(one, BaseException)), None)
+    return why if found is None else _cause(found)
 
 
 def _said(why: BaseException) -> str:

@@ -1,41 +1,36 @@
 """Sending hints from asyncio: ``await producer.send(hints)`` returns when the broker has taken all of them.
 
-RabbitMQ confirms each message; a window of them is under way at once (one at a time costs a round trip each).  A queue
-that is missing is declared again, a lost connection is opened again, and a broker that stays away ends in
-BrokerUnreachableError after ``patience_s``: the rows are written by then, and the dispatcher will say it again.
+RabbitMQ confirms each message; a window of them is under way at once (one at a time costs a round trip each), and what
+all callers send in one turn of the loop leaves together.  A queue that is missing is declared again, a lost connection
+is opened again and what was not confirmed is sent again (``broker/publisher.py``).  A broker that stays away, or takes
+nothing, ends in BrokerUnreachableError after ``patience_s``: the rows are written by then, and the dispatcher will say
+it again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 from urllib.parse import urlsplit
 
-import aio_pika
+import orjson
 import redis
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
-from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, DeliveryError, PublishError
-from aiormq.exceptions import ChannelNotFoundEntity
 from dramatiq import Message
 from dramatiq.common import dq_name, xq_name
 
-from broker.cancelling import heeds_cancellation
+from broker.amqp import Channel, LinkLost
 from broker.connect import SENDS_ONLY, amqp_url, dead_queue_arguments, from_url, queue_arguments
 from broker.messages import Hint
 from broker.on_redis import GuardedRedisBroker
+from broker.outbox import NotTaken, Outgoing
+from broker.publisher import Publisher
 
-WINDOW = 500
+T = TypeVar("T")
 BUFFER_MAX = 20_000
 """So many messages may wait for the broker in a process; who brings more while it is away is told so at once."""
-_LOST = (AMQPError, ChannelInvalidStateError, ConnectionError, OSError, RuntimeError, TimeoutError)
-
-
-def _is_lost(error: Exception) -> bool:
-    # aiormq rejects what waits on a channel that closed without a reason with a bare Exception.
-    return isinstance(error, _LOST) or type(error) is Exception
 
 
 class BrokerUnreachableError(Exception):
@@ -108,134 +103,79 @@ async def open_producer(url: str, queues: Iterable[str], *, patience_s: float = 
 
 
 class RabbitmqProducer:
-    """Confirmed, mandatory, persistent publishing over one connection and one channel."""
+    """Confirmed, mandatory, persistent publishing over one connection, which is opened by the first who needs it."""
 
     def __init__(self, url: str, queues: Sequence[str], patience_s: float) -> None:
-        self._url = amqp_url(url)
-        self._queues = queues
-        self._patience_s = patience_s
-        self._connection: AbstractConnection | None = None
-        self._channel: AbstractChannel | None = None
-        self._opening = asyncio.Lock()
-        self._window = asyncio.Semaphore(WINDOW)
+        self._publisher = Publisher(amqp_url(url), _declared(queues), patience_s)
         self._waiting = 0
 
-    @heeds_cancellation
     async def send(self, hints: Sequence[Hint]) -> None:
+        await self.publish([hint.message() for hint in hints])
+
+    async def publish(self, messages: Sequence[Message[Any]]) -> None:
+        """Send messages to their queues and wait until the broker has all; raises BrokerUnreachableError."""
         if self._waiting >= BUFFER_MAX:
             raise BrokerUnreachableError(f"the broker did not take a message: {self._waiting} wait for it already")
-        messages = [hint.message() for hint in hints]
         self._waiting += len(messages)
         try:
-            results = await asyncio.gather(*map(self._publish, messages), return_exceptions=True)
+            await self._publisher.publish(
+                [Outgoing(one.queue_name, one.message_id, orjson.dumps(one)) for one in messages]
+            )
+        except (NotTaken, LinkLost) as error:
+            raise BrokerUnreachableError(f"the broker did not take a message: {error}") from error
         finally:
             self._waiting -= len(messages)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
 
-    @heeds_cancellation
     async def depth(self, queue: str) -> int:
-        async with self._asking() as channel:
-            declared = await channel.declare_queue(queue, durable=True, arguments=queue_arguments(queue))
-        return declared.declaration_result.message_count or 0
+        (ready,) = await self._asked(self._counted({queue: queue_arguments(queue)}))
+        return ready
 
-    @heeds_cancellation
     async def held(self, queue: str) -> Held:
         # AMQP tells neither what is unacknowledged nor anything of a queue for delays, of which we have none.
-        async with self._asking() as channel:
-            dead = await channel.declare_queue(xq_name(queue), durable=True, arguments=dead_queue_arguments())
-        ready, gone = await self.depth(queue), dead.declaration_result.message_count or 0
-        return Held(ready, unacked=None, delayed=None, dead=gone)
+        dead, ready = await self._asked(self._counted(_declared([queue])))
+        return Held(ready, unacked=None, delayed=None, dead=dead)
 
-    @heeds_cancellation
     async def collect_dead(self, queue: str, limit: int, write: Write) -> int:
-        taken: list[AbstractIncomingMessage] = []
-        async with self._asking() as channel:
-            dead = await channel.declare_queue(xq_name(queue), durable=True, arguments=dead_queue_arguments())
-            while len(taken) < limit and (message := await dead.get(fail=False)) is not None:
-                taken.append(message)
-        if taken:
-            written = False
-            try:
-                await write([Dead(queue, message.body) for message in taken])
-                written = True
-            finally:
-                # Taken and not acknowledged, a message would be out of everybody's sight for as long as we live.
-                async with self._asking():
-                    last = taken[-1]
-                    await (last.ack(multiple=True) if written else last.nack(multiple=True, requeue=True))
+        channel = await self._asked(self._publisher.channel())
+        try:
+            taken = await self._asked(_dead_of(channel, queue, limit))
+            if taken:
+                await write([Dead(queue, body) for _, body in taken])
+                channel.ack(taken[-1][0], multiple=True)
+        finally:
+            await channel.close()  # the broker has read it then, and has again what was not acknowledged
         return len(taken)
 
     async def close(self) -> None:
-        connection, self._connection, self._channel = self._connection, None, None
-        if connection is not None:
-            await connection.close()
+        """Take nothing more, and wait until what is under way was confirmed or given up."""
+        await self._publisher.close()
 
-    @heeds_cancellation
-    async def _publish(self, message: Message[None]) -> None:
-        body = aio_pika.Message(
-            message.encode(), delivery_mode=aio_pika.DeliveryMode.PERSISTENT, content_type="application/json"
-        )
-        pause_s, deadline = 0.05, asyncio.get_running_loop().time() + self._patience_s
-        while True:
-            try:
-                async with self._window, asyncio.timeout(self._patience_s):
-                    channel = await self._ready()
-                    await channel.default_exchange.publish(body, message.queue_name, mandatory=True)
-                return
-            except Exception as error:
-                if not _is_lost(error):
-                    raise
-                await self._forget(error)
-                if asyncio.get_running_loop().time() >= deadline:
-                    raise BrokerUnreachableError(f"the broker did not take a message: {_in_words(error)}") from error
-            await asyncio.sleep(pause_s)
-            pause_s = min(1.0, pause_s * 2)
-
-    @asynccontextmanager
-    async def _asking(self) -> AsyncIterator[AbstractChannel]:
-        """Lend the channel for a question; a connection that fails at it is given up, the next question opens anew."""
+    async def _counted(self, queues: Mapping[str, Mapping[str, Any]]) -> list[int]:
+        channel = await self._publisher.channel()
         try:
-            async with asyncio.timeout(self._patience_s):
-                yield await self._ready()
-        except Exception as error:
-            if not _is_lost(error):
-                raise
-            async with self._opening:
-                await self._drop()
-            raise BrokerUnreachableError(f"the broker does not answer: {_in_words(error)}") from error
+            return [(await channel.declare(queue, arguments))[0] for queue, arguments in queues.items()]
+        finally:
+            channel.leave()
 
-    async def _ready(self) -> AbstractChannel:
-        async with self._opening:
-            if self._channel is None or self._channel.is_closed:
-                self._channel = await self._open()
-            return self._channel
+    async def _asked(self, question: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await self._publisher.answered(question)
+        except LinkLost as error:
+            raise BrokerUnreachableError(f"the broker does not answer: {error}") from error
 
-    @heeds_cancellation
-    async def _open(self) -> AbstractChannel:
-        await self._drop()
-        self._connection = await aio_pika.connect(self._url, timeout=self._patience_s)
-        channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
-        for queue in self._queues:
-            await channel.declare_queue(queue, durable=True, arguments=queue_arguments(queue))
-            await channel.declare_queue(xq_name(queue), durable=True, arguments=dead_queue_arguments())
-        return channel
 
-    async def _forget(self, error: BaseException) -> None:
-        # A returned message means that its queue is gone: a new channel declares them all again.
-        if isinstance(error, PublishError | DeliveryError | ChannelNotFoundEntity) or not isinstance(error, AMQPError):
-            async with self._opening:
-                await self._drop()
+def _declared(queues: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+    """Say how these are declared, each behind the queue of its dead letters."""
+    return {
+        name: arguments
+        for queue in queues
+        for name, arguments in ((xq_name(queue), dead_queue_arguments()), (queue, queue_arguments(queue)))
+    }
 
-    async def _drop(self) -> None:
-        connection, self._connection, self._channel = self._connection, None, None
-        if connection is not None:
-            try:
-                async with asyncio.timeout(1):
-                    await connection.close()
-            except _LOST:
-                pass
+
+async def _dead_of(channel: Channel, queue: str, limit: int) -> list[tuple[int, bytes]]:
+    await channel.declare(xq_name(queue), dead_queue_arguments())
+    return await channel.take(xq_name(queue), limit)
 
 
 class RedisProducer:

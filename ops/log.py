@@ -74,6 +74,8 @@ def configure(settings: Settings) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(settings, _tee.render))
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
+    # pika tells of each attempt to connect in seven lines; whoever asked for it is told the reason, and says it in one.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
 def write_lines(lines: bytes) -> None:

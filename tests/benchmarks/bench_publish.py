@@ -1,60 +1,103 @@
-"""Confirmed publishes per second from the gateway's side: in windows, against one at a time.
+"""Confirmed publishes per second: our producer's, aio-pika's and a plain socket's, on the same quorum queue.
 
-python -m tests.benchmarks.bench_publish [--messages 5000] [--repeats 5] [--json]
+    python -m tests.benchmarks.bench_publish [--messages 20000] [--repeats 5] [--json]
+
+Messages are persistent and of about 200 bytes.  *200 callers*: each sends one message, awaits its own confirmation, and
+sends the next; ours makes and encodes every message, the others send a body that is ready.  The socket writes the same
+bytes again and again, up to 2000 unconfirmed, and nobody waits for any of them: what the broker can take.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from uuid import UUID
 
 import aio_pika
+import orjson
 
-from broker.messages import PROBE, WorkOnJob
+from broker.messages import DEDUP, DedupPage
 from tests.benchmarks.pairs import Line, interleaved, parser, show
+from tests.benchmarks.peers.publish_plain import with_a_socket, with_aio_pika
 from tests.benchmarks.system import System, opened
 
+CALLERS, SOCKET_WINDOW = 200, 2000
+HINT = DedupPage(UUID(int=1))
+BODY = orjson.dumps(HINT.message())
 
-async def in_windows(system: System, many: int) -> float:
+
+async def in_windows(system: System, many: int) -> None:
     """Send all in one call, as a batch of jobs does."""
-    await _purge(system)
-    began = time.perf_counter()
-    await system.producer.send([WorkOnJob(PROBE)] * many)
-    return many / (time.perf_counter() - began)
+    await system.producer.send([HINT] * many)
 
 
-async def one_at_a_time(system: System, many: int) -> float:
+async def one_at_a_time(system: System, many: int) -> None:
     """Send the next one when the broker has taken the one before."""
-    await _purge(system)
-    began = time.perf_counter()
     for _ in range(many):
-        await system.producer.send([WorkOnJob(PROBE)])
-    return many / (time.perf_counter() - began)
+        await system.producer.send([HINT])
 
 
-async def _purge(system: System) -> None:
-    await system.producer.depth(PROBE)  # declares it
+async def many_callers(system: System, many: int) -> None:
+    """Send from so many callers at once, each of which awaits its own confirmation."""
+    left = iter(range(many))
+
+    async def caller() -> None:
+        for _ in left:
+            await system.producer.send([HINT])
+
+    await asyncio.gather(*(caller() for _ in range(CALLERS)))
+
+
+async def aio_pikas_callers(system: System, many: int) -> None:
+    """The same with aio-pika."""
+    await with_aio_pika(system.broker_url, DEDUP, BODY, many, CALLERS)
+
+
+async def a_socket(system: System, many: int) -> None:
+    """The most that the broker takes."""
+    await asyncio.to_thread(with_a_socket, system.broker_url, DEDUP, BODY, many, SOCKET_WINDOW)
+
+
+async def timed(system: System, way: Callable[[System, int], Awaitable[None]], many: int) -> float:
+    """Run one way with an empty queue, look whether all arrived, and give messages a second."""
+    await system.producer.depth(DEDUP)  # declares it
     async with await aio_pika.connect(system.broker_url) as connection:
-        channel = await connection.channel()
-        await (await channel.get_queue(PROBE)).purge()
+        await (await (await connection.channel()).get_queue(DEDUP)).purge()
+    began = time.perf_counter()
+    await way(system, many)
+    rate = many / (time.perf_counter() - began)
+    arrived = await system.producer.depth(DEDUP)
+    assert arrived == many, f"{arrived} of {many} are there"
+    return rate
 
 
 async def measure(many: int, repeats: int) -> Sequence[Line]:
-    """Run both in turns."""
+    """Run all in turns."""
     async with opened() as system:
-        plan = {
-            "windows": lambda: in_windows(system, many),
-            "one": lambda: one_at_a_time(system, max(1, many // 5)),
-        }
-        await in_windows(system, 100)  # connects
-        told = await interleaved(plan, repeats)
-    return [Line("confirmed publishes, in windows", "messages/s", "one at a time", told["windows"], told["one"], 4)]
+        await timed(system, in_windows, 100)  # connects
+        told = await interleaved(
+            {
+                "ours": partial(timed, system, many_callers, many),
+                "aio-pika": partial(timed, system, aio_pikas_callers, max(CALLERS, many // 4)),
+                "socket": partial(timed, system, a_socket, many),
+                "windows": partial(timed, system, in_windows, many),
+                "one": partial(timed, system, one_at_a_time, max(1, many // 20)),
+            },
+            repeats,
+        )
+    return [
+        Line(f"confirmed publishes, {CALLERS} callers", "messages/s", "aio-pika", told["ours"], told["aio-pika"], 2.5),
+        Line(f"confirmed publishes, {CALLERS} callers", "messages/s", "socket", told["ours"], told["socket"], 0.7),
+        Line("confirmed publishes, one batch", "messages/s", "one at a time", told["windows"], told["one"], 4),
+    ]
 
 
 def main() -> None:
     """Read the command line."""
     made = parser(__doc__, repeats=5)
-    made.add_argument("--messages", type=int, default=5000)
+    made.add_argument("--messages", type=int, default=20000)
     args = made.parse_args()
     show(measure(args.messages, args.repeats), as_json=args.json)
 

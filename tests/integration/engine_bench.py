@@ -89,7 +89,7 @@ class Bench:
     async def send(self, *numbers: int) -> None:
         for n in numbers:
             message: dramatiq.Message[None] = dramatiq.Message(self.queue, self.queue, args=(n,), kwargs={}, options={})
-            await self.producer._publish(message)
+            await self.producer.publish([message])
 
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[dramatiq.Worker | AsyncWorker]:
