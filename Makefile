@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench demo up test chaos test-infra check lint format types bench load lock clean
+.PHONY: help setup setup-dev setup-bench demo up test chaos test-infra check lint format types bench load lock images clean
 BIN := .venv/bin
 ARGS ?=
 export PYTHON
@@ -56,6 +56,9 @@ load: setup-dev ## Put load on a whole system on this machine
 
 lock: setup ## Write the lock files anew from setup.cfg (UPGRADE=1 takes the newest versions)
 	@sh ops/lock.sh
+
+images: ## Build a release's images on base images named by digest (ARGS='0.2.0 [REGISTRY]')
+	@sh ops/images.sh $(ARGS)
 
 clean: ## Remove what was built and cached; your data in var/ stays
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
