@@ -16,7 +16,7 @@ _began = 0.0
 
 def begin() -> None:
     """Note that a task begins."""
-    global _began, _wanted  # noqa: PLW0603  one worker process, one count
+    global _began, _wanted
     if not _began:
         _began, _wanted = time.perf_counter(), int(os.environ["BENCH_COUNT"])
 
