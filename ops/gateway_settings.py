@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
-from gateway.auth.sessions import SESSIONS_MAX
+from gateway.auth.lives import SESSIONS_MAX
 from gateway.edge.passage import Network
 from gateway.edge.settings import ADMIN_FACTOR, EdgeSettings
 from gateway.limit.verdict import LIMIT_MAX, Limits

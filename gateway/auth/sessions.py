@@ -24,6 +24,7 @@ from uuid_utils.compat import uuid7
 
 from gateway.auth import users
 from gateway.auth.audit import Origin, note
+from gateway.auth.lives import SESSIONS_MAX
 from gateway.auth.master import keyed
 from gateway.auth.revocations import revoke
 from gateway.auth.tables import refresh_tokens, sessions
@@ -32,7 +33,6 @@ from gateway.auth.users import User
 PREFIX = "slr_"
 _TOKEN = re.compile(r"slr_[A-Za-z0-9_-]{43}", re.ASCII)
 KEPT_AFTER_END = timedelta(days=7)
-SESSIONS_MAX = 50
 Refused = Literal["unknown", "ended", "reuse"]
 
 
