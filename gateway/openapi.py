@@ -9,6 +9,7 @@ from typing import Any, Union, get_args, get_origin
 
 import msgspec
 
+from gateway.dispatching import structs_within
 from gateway.eventstream import EventStream
 from gateway.problems import KINDS, MEDIA_TYPE
 from gateway.routes import Reply, Route
@@ -39,6 +40,9 @@ def document(table: Sequence[Route], *, server: str | None = None) -> Schema:
     types = list(_types(table))
     shapes, components = msgspec.json.schema_components([kind for _, kind in types], ref_template=REF)
     schemas = dict(zip((key for key, _ in types), shapes, strict=True))
+    for struct in set().union(*(structs_within(kind) for _, kind in types)):
+        if more := getattr(struct, "TOGETHER", None):  # what its fields say together, and none of them alone
+            components[struct.__name__] |= more
     paths: dict[str, Schema] = {}
     refusals: dict[str, Schema] = {}
     names = Counter(route.handler.__name__ for route in table)

@@ -32,13 +32,21 @@ Place = Sequence[Any]
 """What orders a list, such as (happened_at, id): texts, whole numbers, UUIDs and aware datetimes."""
 
 
+Cursor = Annotated[
+    str,
+    Meta(
+        max_length=CURSOR_CHARS_MAX,
+        description="next_cursor of the page before",
+        extra_json_schema={"pattern": "^[A-Za-z0-9_-]*$"},  # what is no cursor is 400, whatever it is made of
+    ),
+]
+
+
 class Listing(Struct, forbid_unknown_fields=True, kw_only=True):
     """The query of every list; what a list is filtered by are further fields."""
 
     limit: Annotated[int, Meta(ge=1, le=LIMIT_MAX, description="How many rows at most")] = LIMIT
-    cursor: Annotated[str, Meta(max_length=CURSOR_CHARS_MAX, description="next_cursor of the page before")] | None = (
-        None
-    )
+    cursor: Cursor | None = None
 
 
 class Page(Struct, Generic[Answer]):

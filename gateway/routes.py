@@ -121,7 +121,7 @@ class Routes:
         example: Mapping[str, Any] | None = None,
     ) -> Callable[[Handler], Handler]:
         def keep(handler: Handler) -> Handler:
-            hints = get_type_hints(handler)
+            hints = get_type_hints(handler, include_extras=True)
             self._routes.append(
                 Route(
                     method=method,

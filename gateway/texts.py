@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
 from gateway.problems import Problem
 
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$(?!\n)"  # without the end, ``$`` would let one line end pass
+
+NO_CONTROL = {"pattern": r"^[^\x00-\x1f\x7f]*$(?!\n)"}
+NO_CONTROL_BUT_BLANKS = {"pattern": r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"}
+"""What ``strict`` refuses in queries and forms, and in JSON, as OpenAPI says it."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=PRINTABLE)]
 Words = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE)]
@@ -31,6 +35,17 @@ When = Annotated[
     ),
 ]
 """A moment in a query, where msgspec would also take a bare number for one: read it with ``moment``."""
+
+
+def either(**fields: str) -> dict[str, Any]:
+    """Say in JSON Schema that exactly one of these fields (name and type) is given; the others are null or absent."""
+    others = {one: {name: {"type": "null"} for name in fields if name != one} for one in fields}
+    return {
+        "oneOf": [
+            {"required": [one], "properties": {one: {"type": kind}, **others[one]}} for one, kind in fields.items()
+        ]
+    }
+
 
 # A plus that a client forgot to quote has become a space.
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d(?:[.,]\d{1,30})?)?)([Zz]|[+ -]\d\d:\d\d)", re.ASCII)

@@ -82,6 +82,12 @@ class ByMethod(Seen, forbid_unknown_fields=True, kw_only=True):
     method: Method = Method.FIFO
 
 
+class Booked(Seen, forbid_unknown_fields=True, kw_only=True):
+    """By one of the methods that Beancount has."""
+
+    method: Literal["FIFO", "LIFO", "HIFO"] = "FIFO"
+
+
 class Valued(ByMethod, forbid_unknown_fields=True, kw_only=True):
     """``price_age_max``: a price that is older (in seconds) is not used, and its position's worth is unknown."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 from uuid import UUID
 
 from msgspec import Meta, Struct
@@ -23,7 +23,7 @@ from gateway.idempotency import once
 from gateway.paging import Listing, Page, after, page
 from gateway.problems import Problem
 from gateway.routes import Reply, Routes
-from gateway.texts import Name, Reason
+from gateway.texts import Name, Reason, either
 
 AT_ONCE_MAX = 100
 EXCERPT_BYTES = 500
@@ -45,6 +45,8 @@ class Chosen(Struct, forbid_unknown_fields=True, kw_only=True):
     error: Reason | None = None
     provider: Name | None = None
     limit: Annotated[int, Meta(ge=1, le=AT_ONCE_MAX)] = AT_ONCE_MAX
+
+    TOGETHER: ClassVar = either(jobs="array", error="string")
 
 
 class Unwanted(Chosen, forbid_unknown_fields=True, kw_only=True):

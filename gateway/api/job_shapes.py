@@ -8,11 +8,25 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from broker.kinds import kinds
+from broker.reparse import REPARSE
 from broker.views import JobState, JobView, PageView
 from gateway.paging import Listing
-from gateway.texts import Name, When
+from gateway.texts import PRINTABLE, Name, When
 
 BATCH_MAX = 100
+
+
+Kind = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=100,
+        pattern=PRINTABLE,
+        extra_json_schema={"enum": [kind for kind in kinds() if kind != REPARSE]},
+    ),
+]
+"""A kind that can be asked for; another is refused with a sentence that names them, not with a bare list."""
 
 
 class JobPath(Struct, forbid_unknown_fields=True):
@@ -24,7 +38,7 @@ class JobPath(Struct, forbid_unknown_fields=True):
 class JobRequest(Struct, forbid_unknown_fields=True):
     """What is asked for: a kind, and args as its JSON Schema says (docs/messages.md)."""
 
-    kind: Name
+    kind: Kind
     args: Annotated[dict[str, Any], Meta(description="At most 64 kB; fits the JSON Schema of its kind")] = {}
     priority: Annotated[int, Meta(ge=-100, le=100, description="Higher goes first; above 0 for administrators")] = 0
 

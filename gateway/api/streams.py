@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -20,7 +20,7 @@ from gateway.idempotency import once
 from gateway.paging import Listing, Page, after, page
 from gateway.problems import Problem
 from gateway.routes import Reply, Routes
-from gateway.texts import Name, Reason
+from gateway.texts import Name, Reason, either
 
 YEAR_S = 366 * 86_400
 StreamName = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$")]
@@ -54,6 +54,8 @@ class StreamRequest(Struct, forbid_unknown_fields=True, kw_only=True):
     overlap_s: Overlap = 3600
     priority: Priority = 0
 
+    TOGETHER: ClassVar = either(interval_s="integer", cron="string")
+
 
 class Schedule(Struct, forbid_unknown_fields=True, kw_only=True):
     """What to change; what is left out stays."""
@@ -62,6 +64,8 @@ class Schedule(Struct, forbid_unknown_fields=True, kw_only=True):
     cron: Cron | UnsetType = UNSET
     overlap_s: Overlap | UnsetType = UNSET
     priority: Priority | UnsetType = UNSET
+
+    TOGETHER: ClassVar = {"not": {"required": ["interval_s", "cron"]}}
 
 
 class PauseRequest(Struct, forbid_unknown_fields=True):
@@ -168,9 +172,9 @@ async def schedule_stream(call: Call, path: StreamPath, body: Schedule) -> Strea
     """Change how often a stream is pulled, how far back it reads, and how urgent it is."""
     if body.interval_s is not UNSET and body.cron is not UNSET:
         raise Problem("invalid", "give interval_s or cron, not both", field="cron")
-    _check_cron(call, None if body.cron is UNSET else body.cron)
     async with call.works() as conn:
         changed = _changed(await existing(conn, path.stream), body)
+        _check_cron(call, None if body.cron is UNSET else body.cron)
         made = await streams.add(conn, changed, now=call.parts.now())
         if body.interval_s is not UNSET or body.cron is not UNSET:
             await streams.set_next(conn, made.id, _due(made, call.parts.now()))

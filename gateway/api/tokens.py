@@ -17,13 +17,23 @@ from gateway.call import Call
 from gateway.principal import ADMIN_SCOPES
 from gateway.problems import Problem
 from gateway.routes import Reply, Routes
-from gateway.texts import Name
+from gateway.texts import NO_CONTROL, NO_CONTROL_BUT_BLANKS, Name
 
 routes = Routes("auth")
 
-Typed = Annotated[str, Meta(max_length=1024)]
-"""A name or a password as somebody typed it: whatever it is, the answer to a wrong one is the same."""
-Password = Annotated[str, Meta(min_length=SHORTEST, max_length=LONGEST, description="Any characters, also spaces")]
+Typed = Annotated[str, Meta(max_length=1024, extra_json_schema=NO_CONTROL_BUT_BLANKS)]
+"""A password or token as somebody typed it: whatever it is, the answer to a wrong one is the same."""
+Filled = Annotated[str, Meta(max_length=1024, extra_json_schema=NO_CONTROL)]
+"""The same in a form."""
+Password = Annotated[
+    str,
+    Meta(
+        min_length=SHORTEST,
+        max_length=LONGEST,
+        description="Any characters, also spaces",
+        extra_json_schema=NO_CONTROL_BUT_BLANKS,
+    ),
+]
 _ANY = "|".join(sorted(ADMIN_SCOPES))
 _OF_KEYS = "|".join(sorted(scopes_of_keys("admin")))
 _END = r"$(?!\n)"  # the dollar sign alone would let one line end pass
@@ -33,8 +43,8 @@ KeyScope = Annotated[str, Meta(pattern=f"^(?:{_OF_KEYS}){_END}", max_length=40)]
 class LoginForm(Struct, forbid_unknown_fields=True):
     """A form, as OAuth 2's password grant has it; the client's id and secret may be there and say nothing here."""
 
-    username: Typed
-    password: Typed
+    username: Filled
+    password: Filled
     grant_type: Literal["password"] = "password"
     scope: Annotated[
         str,
@@ -44,8 +54,8 @@ class LoginForm(Struct, forbid_unknown_fields=True):
             description="Scopes with single spaces between; empty: all of the role",
         ),
     ] = ""
-    client_id: Typed = ""
-    client_secret: Typed = ""
+    client_id: Filled = ""
+    client_secret: Filled = ""
 
 
 class TokensAnswer(Struct, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""Put load on whole gateways, judge every answer, print one table: ``python -m tests.load [--only NAME] [--json]``.
+"""Put load on whole gateways, judge every answer, print two tables: ``python -m tests.load [--only NAME] [--json]``.
 
 Fails when a limit lets one call too many through, refuses one too early, charges one twice or not at all, or when
 anything is answered with a 5xx or not at all.
@@ -21,6 +21,8 @@ from rich.table import Table
 
 from tests.benchmarks.system import ROOT
 from tests.load.judge import Answer, Judged, judge
+from tests.load.outages import OUTAGES
+from tests.load.outcome import Outcome
 from tests.load.scenarios import SCENARIOS
 from tests.load.system import System, opened, people
 
@@ -29,21 +31,28 @@ NEAR_S, FAR_S, AWAY_S = 0.0, 0.015, 0.3  # one way: within the limiter's 50 ms t
 SETTLES_S = 3.0
 
 
-async def run(seconds: float, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Run the scenarios together and give a row for each."""
+async def run(seconds: float, names: Sequence[str]) -> tuple[list[dict[str, Any]], list[Outcome]]:
+    """Run the scenarios together and give a row for each; then the outages, one after the other."""
+    scenarios = [one.name for one in SCENARIOS if one.name in names]
     async with opened() as system:
-        known = await people(system, names)
-        plan, answers = system.var / "plan.json", system.var / "answers.jsonl"
-        plan.write_text(json.dumps({"gateways": system.gateways, "people": known, "seconds": seconds}))
-        words = [sys.executable, "-m", "tests.load.asking", str(plan), str(answers)]
-        with (system.var / "asking.log").open("ab") as log:
-            asking = await asyncio.create_subprocess_exec(*words, cwd=ROOT, stdout=log, stderr=log)
-            weather = asyncio.create_task(change_line(system, seconds))
-            if await asking.wait() != 0:
-                raise SystemExit((system.var / "asking.log").read_text()[-2000:])
-            await weather
-        await asyncio.sleep(SETTLES_S)  # what was decided without Redis reaches its log within two probes
-        return await judged(system, answers, names)
+        rows = await limits_held(system, seconds, scenarios) if scenarios else []
+        return rows, [await outage(system) for name, outage in OUTAGES.items() if name in names]
+
+
+async def limits_held(system: System, seconds: float, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Let people ask for so long, all scenarios at once."""
+    known = await people(system, names)
+    plan, answers = system.var / "plan.json", system.var / "answers.jsonl"
+    plan.write_text(json.dumps({"gateways": system.gateways, "people": known, "seconds": seconds}))
+    words = [sys.executable, "-m", "tests.load.asking", str(plan), str(answers)]
+    with (system.var / "asking.log").open("ab") as log:
+        asking = await asyncio.create_subprocess_exec(*words, cwd=ROOT, stdout=log, stderr=log)
+        weather = asyncio.create_task(change_line(system, seconds))
+        if await asking.wait() != 0:
+            raise SystemExit((system.var / "asking.log").read_text()[-2000:])
+        await weather
+    await asyncio.sleep(SETTLES_S)  # what was decided without Redis reaches its log within two probes
+    return await judged(system, answers, names)
 
 
 async def change_line(system: System, seconds: float) -> None:
@@ -92,20 +101,29 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return shown
 
 
+def told(outcomes: Sequence[Outcome]) -> Table:
+    """Lay out what went away, and what came of it."""
+    shown = Table("outage", "answers", "", "")
+    for one in outcomes:
+        answers = ", ".join(f"{count} of {status}" for status, count in sorted(one.statuses.items()))
+        shown.add_row(f"{one.name}: {one.what}", answers, one.figure, one.verdict)
+    return shown
+
+
 def main() -> None:
     """Read the command line."""
-    names = [scenario.name for scenario in SCENARIOS]
+    names = [*(scenario.name for scenario in SCENARIOS), *OUTAGES]
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", choices=names, nargs="*", default=names)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="beyond 70 the edges of true minutes are met")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    rows = asyncio.run(run(args.seconds, args.only))
+    rows, outcomes = asyncio.run(run(args.seconds, args.only))
     if args.json:
-        sys.stdout.write(json.dumps(rows) + "\n")
+        sys.stdout.write(json.dumps([*rows, *(one.row() for one in outcomes)]) + "\n")
     else:
-        Console(width=150).print(table(rows))
-    sys.exit(0 if all(row["met"] for row in rows) else 1)
+        Console(width=150).print(*([table(rows)] if rows else []), *([told(outcomes)] if outcomes else []))
+    sys.exit(0 if all(row["met"] for row in rows) and all(one.met for one in outcomes) else 1)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -38,13 +38,15 @@ TOKEN_S = 900
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Where the gateways are, by name; who can sign; the line to Redis that can be made slow."""
+    """Where the gateways are, by name; who can sign; the line to Redis that can be made slow; what runs below."""
 
     var: Path
     gateways: dict[str, str]
     auth: Auth
     redis: Redis
     line: Loopback
+    servers: Stack
+    environment: Mapping[str, str]
 
     async def person(self, role: Role) -> dict[str, str]:
         """Add somebody, and give their token and whose quota it uses."""
@@ -92,7 +94,7 @@ async def opened() -> AsyncIterator[System]:
             gateways[name] = f"http://127.0.0.1:{port}"
         for url in gateways.values():
             await until(partial(ready, url), f"{url} to be ready")
-        yield System(var, gateways, auth, redis, line)
+        yield System(var, gateways, auth, redis, line, servers, environment)
 
 
 def free_port() -> int:

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientSession
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.api.job_shapes import JobAnswer
+from gateway.api.job_shapes import BATCH_MAX, JobAnswer
 from tests.integration.gateway.asking import PROBE, ask, enqueue, every_page, look
 from tests.integration.gateway.conftest import ALICE, BOB
 
@@ -74,6 +74,13 @@ async def test_case_03_trades_are_posted_to_nobody_elses_books(
     assert told.body["args"]["user"] == ALICE
     prices = {"kind": "ledger.prices", "args": {"rows": [{"coin": "BTC", "happened_at": "x", "price": "1"}]}}
     assert (await enqueue(alice, prices)).code == "insufficient_scope"
+
+
+@pytest.mark.parametrize("many", [0, BATCH_MAX + 1])
+async def test_a_batch_has_one_to_a_hundred_jobs(many: int, alice: ClientSession) -> None:
+    refused = await enqueue(alice, [PROBE] * many)
+    assert (refused.status, refused.code) == (422, "invalid")
+    assert "length" in refused.body["detail"]
 
 
 async def test_case_05_no_page_of_a_list_holds_another_users_job(alice: ClientSession, bob: ClientSession) -> None:
