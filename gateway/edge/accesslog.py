@@ -22,13 +22,18 @@ from gateway.edge.passage import Passage
 
 FLUSH_S = 0.2
 LINES_MAX = 200
+REFUSALS_MAX = 100
 SECRET_CHARS_MIN = 47  # the shortest is a refresh token
 _SECRET = re.compile(r"(?:slc_|slr_|eyJ)[\w.-]{24,}", re.ASCII)
 _encode = msgspec.json.Encoder().encode
 
 
 class AccessLog:
-    """Collects lines and hands them on together; every refusal and error, and a share of the rest."""
+    """Collects lines and hands them on together: every error, refusals, and a share of the rest.
+
+    Of refusals, which strangers can cause at will, ``REFUSALS_MAX`` in a second get a line each; one more tells how
+    many others there were.
+    """
 
     def __init__(
         self, write: Callable[[bytes], object], *, share: float = 1.0, chance: Callable[[], float] | None = None
@@ -36,6 +41,7 @@ class AccessLog:
         """``write`` takes whole lines; ``share`` is between 0 and 1."""
         self._write, self._share, self._chance = write, share, chance or Random().random  # noqa: S311  a sample, no secret
         self._lines: list[bytes] = []
+        self._refusals, self._skipped = (0, 0), 0  # the second and how many there were in it
         self.lost = 0
         self._flushing: asyncio.TimerHandle | None = None
 
@@ -44,6 +50,8 @@ class AccessLog:
         if status < 400 and (passage.quiet or (self._share < 1.0 and self._chance() >= self._share)):
             return
         asker, now = passage.asker, time.time()
+        if 400 <= status < 500 and not self._has_room(int(now)):
+            return
         line = {
             "event": "request",
             "level": "info" if status < 500 else "error",
@@ -65,8 +73,20 @@ class AccessLog:
         elif self._flushing is None:
             self._flushing = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
 
+    def _has_room(self, second: int) -> bool:
+        then, many = self._refusals
+        self._refusals = second, many + 1 if then == second else 1
+        if self._refusals[1] <= REFUSALS_MAX:
+            return True
+        self._skipped += 1
+        return False
+
     def flush(self) -> None:
         """Write what was collected."""
+        if self._skipped:
+            told = {"event": "refusals_not_logged", "level": "warning", "timestamp": _moment(time.time())}
+            self._lines.append(_encode({**told, "count": self._skipped}))
+            self._skipped = 0
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from broker.producer import BrokerUnreachableError
 from gateway.call import Call
 from gateway.edge import refusals
+from gateway.edge.accesslog import REFUSALS_MAX
 from gateway.edge.settings import EdgeSettings
 from gateway.routes import Routes
 from tests.integration.gateway.front import AS_ADMIN, AS_USER, USER, Front, Thing, open_front
@@ -288,6 +289,18 @@ async def test_case_73_a_row_that_could_not_be_written_is_not_logged_with_its_va
         assert (await front.ask("GET", "/api/v1/fails", headers=AS_USER)).status == 500
     assert "INSERT" in str(logs[0]["exc_info"])
     assert "sek" not in str(logs[0]["exc_info"])
+
+
+async def test_refusals_at_will_are_not_lines_at_will(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    front.told()
+    front.lines.clear()
+    monkeypatch.setattr("gateway.edge.accesslog.time.time", lambda: 1_795_000_000.5)
+    for _ in range(REFUSALS_MAX + 20):
+        assert (await front.ask("GET", "/nowhere")).status == 404
+    assert (await front.ask("GET", THINGS, headers=AS_USER)).status == 200
+    *lines, last = front.told()
+    assert [line["status"] for line in lines] == [404] * REFUSALS_MAX + [200]
+    assert (last["event"], last["count"]) == ("refusals_not_logged", 20)
 
 
 async def test_whatever_is_logged_while_a_request_is_answered_names_it() -> None:
