@@ -19,6 +19,8 @@ from ops.engine.admission import admitted, part
 from ops.engine.hand import Delivery, Hand
 from ops.engine.hooks import Hooks
 from ops.engine.process import FastLoop
+from ops.settings import Settings
+from ops.worker import make_broker
 
 Act = Callable[[int], Awaitable[None]]
 left_behind: ContextVar[int | None] = ContextVar("left_behind", default=None)
@@ -208,7 +210,13 @@ def test_a_message_is_what_its_own_constructor_would_have_made() -> None:
     assert (proxy.actor_name, proxy.args, proxy.message_id) == ("q", (1,), sent.message_id)
 
 
-def test_a_workers_loop_is_uvloops() -> None:
+def test_a_worker_process_has_uvloops_loop() -> None:
+    variables = {
+        "SLUICE_DATABASE_URL": "postgresql://127.0.0.1/none",
+        "SLUICE_REDIS_URL": "redis://127.0.0.1/0",
+        "SLUICE_BROKER_URL": "amqp://127.0.0.1",
+    }
+    assert isinstance(make_broker(Settings.from_env(variables)).middleware[0], FastLoop)
     broker = StubBroker(middleware=[FastLoop()])
     broker.emit_before("worker_boot", None)
     thread = get_event_loop_thread()
