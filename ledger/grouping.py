@@ -7,6 +7,7 @@ two stories that have come to resemble one another become one.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -54,12 +55,12 @@ def find_near(memory: Memory, terms: Iterable[str]) -> Nearby:
     weights = memory.weights(terms)
     if len(weights) < TERMS_MIN:
         return {}
-    common: dict[int, float] = {}
+    common: defaultdict[int, float] = defaultdict(float)
     for term, weight in weights.items():
         if known := memory.terms.get(term):
             square = weight * weight
             for story in reversed(known.recent):
-                common[story] = common.get(story, 0.0) + square
+                common[story] += square
     of_one = {weight * weight for weight in weights.values()}
     found = sorted(common.items(), key=_SHARED_WEIGHT, reverse=True)[:LOOKED_AT]
     return {story: square in of_one for story, square in found}

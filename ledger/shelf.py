@@ -61,11 +61,12 @@ class Shelf:
     async def bring_near(self, nearby: Iterable[Nearby]) -> None:
         """Bring the open stories that share enough with titles: of those that share one term, the larger ones."""
         close, far = set[int](), set[int]()
+        here, closed = self.memory.stories, self.memory.closed
         for stories in nearby:
             for story, by_one in stories.items():
-                (far if by_one else close).add(story)
-        close -= self.memory.stories.keys() | self.memory.closed
-        far -= self.memory.stories.keys() | self.memory.closed | self.small | close
+                if story not in here and story not in closed:
+                    (far if by_one else close).add(story)
+        far -= self.small | close
         self.small |= far
         if close or far:
             query = f"{_STORIES} WHERE story_id = ANY(%s::bigint[]) OR (story_id = ANY(%s::bigint[]) AND titles >= %s)"
