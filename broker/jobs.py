@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from broker.jsonb import kept
+from broker.providers import Standing
 
 LIVE = ("queued", "running", "waiting")
 
@@ -134,7 +135,16 @@ async def claim(
     rows = await conn.execute(
         _CLAIM, {"queue": queue, "count": count, "worker": worker, "now": now, "lease_until": now + lease}
     )
-    return [Claimed(**row._mapping) for row in rows]
+    return [Claimed(*row) for row in rows]
+
+
+async def claim_to_call(
+    conn: AsyncConnection, queue: str, count: int, *, provider: str, worker: str, now: datetime, lease: timedelta
+) -> list[tuple[Claimed, Standing]]:
+    """Take jobs as ``claim`` does, each with how its provider stands, in one trip."""
+    given = {"queue": queue, "count": count, "worker": worker, "now": now, "lease_until": now + lease}
+    rows = await conn.execute(_CLAIM_TO_CALL, given | {"provider": provider})
+    return [(Claimed(*row[:-4]), Standing(provider, row[-4] or "ok", *row[-3:])) for row in rows]
 
 
 async def renew(conn: AsyncConnection, held: Mapping[UUID, int], *, now: datetime, lease: timedelta) -> None:
@@ -290,14 +300,21 @@ _INSERT = text(
     ON CONFLICT (owner, idempotency_key) DO NOTHING RETURNING id"""
 )
 
-_CLAIM = text(
-    """WITH due AS (
+_CLAIMED = """WITH due AS (
         SELECT id FROM jobs
         WHERE queue = :queue AND state IN ('queued', 'running', 'waiting') AND landed < want
             AND run_at <= :now AND (lease_until IS NULL OR lease_until < :now)
-        ORDER BY priority DESC, run_at, id LIMIT :count FOR UPDATE SKIP LOCKED)
-    UPDATE jobs SET state = 'running', reason = NULL, fence = fence + 1, lease_until = :lease_until,
-        attempt = attempt + 1, worker = :worker, started_at = coalesce(started_at, :now)
-    FROM due WHERE jobs.id = due.id
-    RETURNING jobs.id, fence, kind, queue, args, attempt, want AS seq, cursor, stream_id, started_at, polled_at"""
+        ORDER BY priority DESC, run_at, id LIMIT :count FOR UPDATE SKIP LOCKED),
+    claimed AS (
+        UPDATE jobs SET state = 'running', reason = NULL, fence = fence + 1, lease_until = :lease_until,
+            attempt = attempt + 1, worker = :worker, started_at = coalesce(started_at, :now)
+        FROM due WHERE jobs.id = due.id
+        RETURNING jobs.id, fence, kind, queue, args, attempt, want AS seq, cursor, stream_id, started_at, polled_at)
+    SELECT claimed.*"""
+
+_CLAIM = text(f"{_CLAIMED} FROM claimed")
+
+_CLAIM_TO_CALL = text(
+    f"""{_CLAIMED}, stands.state, stands.reason, stands.until, stands.remaining
+    FROM claimed LEFT JOIN providers stands ON stands.name = :provider"""
 )

@@ -8,7 +8,7 @@ a question that another worker has answered meanwhile: it was paid for, so it is
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +21,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from broker.jobs import Claimed
+from broker.providers import Call
+
+_PACKER, _UNPACKER = zstandard.ZstdCompressor(), zstandard.ZstdDecompressor()  # to make one costs more than a page
 
 
 class LostLeaseError(Exception):
@@ -32,6 +35,7 @@ class NewPage:
     """An answer as it is kept: ``body`` redacted, ``request`` without token, ``cost`` in the budget's unit.
 
     ``fetched_at`` is our clock, ``answered_at`` the provider's (its ``Date``): what an answer says was true then.
+    ``taken_until``: it lands in the hands of its lander, who reads it at once, as if ``claim`` had given it.
     """
 
     provider: str
@@ -41,6 +45,7 @@ class NewPage:
     fetched_at: datetime
     answered_at: datetime
     cost: int
+    taken_until: datetime | None = None
     id: UUID = field(default_factory=uuid7)
 
 
@@ -103,28 +108,31 @@ async def land(conn: AsyncConnection, job: Claimed, page: NewPage, *, now: datet
 
     A job that was cancelled meanwhile, or that failed by another of its pages, still lands what it has paid for.
     """
-    if page.id not in await land_all(conn, [(job, page)], now=now):
+    if page.id not in await land_all(conn, [(job, page, None)], now=now):
         raise LostLeaseError(f"job {job.id}")
     return page.id
 
 
 async def land_all(
-    conn: AsyncConnection, answers: Sequence[tuple[Claimed, NewPage]], *, now: datetime
+    conn: AsyncConnection, answers: Sequence[tuple[Claimed, NewPage, Call | None]], *, now: datetime
 ) -> frozenset[UUID]:
-    """Keep several pages as ``land`` does, and name those that landed; the jobs of the others are no longer ours."""
+    """Keep several pages as ``land`` does, and the calls that brought them; name those that landed.
+
+    The jobs of the others are no longer ours, and their calls are not written.
+    """
     landed = await conn.execute(
-        _LAND, {"rows": _kept(answers), "jobs": sorted({job.id for job, _ in answers}), "now": now}
+        _LAND, {"rows": _kept(answers), "jobs": sorted({job.id for job, _, _ in answers}), "now": now}
     )
     return frozenset(row.id for row in landed)
 
 
 async def keep_spare(conn: AsyncConnection, job: Claimed, page: NewPage) -> bool:
     """Keep an answer whose job was no longer this worker's; False: this very page landed in an earlier try."""
-    kept = await conn.execute(_KEEP_SPARE, {"rows": _kept([(job, page)])})
+    kept = await conn.execute(_KEEP_SPARE, {"rows": _kept([(job, page, None)])})
     return kept.rowcount == 1
 
 
-def _kept(answers: Sequence[tuple[Claimed, NewPage]]) -> str:
+def _kept(answers: Sequence[tuple[Claimed, NewPage, Call | None]]) -> str:
     rows = [
         {
             "job": job.id,
@@ -134,15 +142,42 @@ def _kept(answers: Sequence[tuple[Claimed, NewPage]]) -> str:
             "provider": page.provider,
             "dataset": page.dataset,
             "request": dict(page.request),
-            "body": b64encode(zstandard.compress(page.body)).decode(),
+            "body": b64encode(_PACKER.compress(page.body)).decode(),
             "body_bytes": len(page.body),
             "fetched_at": page.fetched_at,
             "answered_at": page.answered_at,
             "cost": page.cost,
+            "taken_until": page.taken_until,
+            "outcome": call and call.outcome,
+            "status": call and call.status,
+            "seconds": call and call.seconds,
         }
-        for job, page in answers
+        for job, page, call in answers
     ]
     return orjson.dumps(rows).decode()
+
+
+def in_hand(job: Claimed, page: NewPage) -> LandedPage:
+    """Give a page that its lander has taken, as ``claim`` would."""
+    return LandedPage(
+        id=page.id,
+        job_id=job.id,
+        seq=job.seq,
+        provider=page.provider,
+        dataset=page.dataset,
+        cursor=job.cursor,
+        body=page.body,
+        fetched_at=page.fetched_at,
+        polled_at=job.polled_at or page.answered_at,
+        deliveries=1,
+        sends=0,
+        kind=job.kind,
+        args=job.args,
+        queue=job.queue,
+        started_at=job.started_at,
+        found=0,
+        rejects=(),
+    )
 
 
 async def land_given(conn: AsyncConnection, job: Claimed, page: NewPage, *, now: datetime) -> UUID:
@@ -169,11 +204,17 @@ async def read_before(conn: AsyncConnection, page: UUID) -> LandedPage | None:
 
 
 def _landed(row: Mapping[Any, Any]) -> LandedPage:
-    return LandedPage(**{**row, "body": zstandard.decompress(row["body"])})
+    return LandedPage(**{**row, "body": _UNPACKER.decompress(row["body"])})
 
 
-async def decide(conn: AsyncConnection, decisions: Sequence[Decision], *, now: datetime) -> None:
-    """Write what dedup found, and ask for the next page or end the list; saying it twice changes nothing."""
+async def decide(
+    conn: AsyncConnection, decisions: Sequence[Decision], *, now: datetime, done: Collection[UUID] = ()
+) -> dict[UUID, datetime]:
+    """Write what dedup found, and ask for the next page or end the list; saying it twice changes nothing.
+
+    ``done`` are the pages that have nothing for the ledger: they are posted with that.  Gives the ``answered_at`` of
+    those that were not posted before.
+    """
     rows = [
         {
             "id": str(d.page),
@@ -186,12 +227,15 @@ async def decide(conn: AsyncConnection, decisions: Sequence[Decision], *, now: d
             "newest": d.newest and d.newest.isoformat(),
             "pages_total": d.pages_total,
             "next": d.next,
+            "done": d.page in done,
         }
         for d in sorted(decisions, key=lambda d: d.page)
     ]
     params = {"rows": orjson.dumps(rows).decode(), "now": now}
-    await conn.execute(_DECIDE_PAGES, params)
-    await conn.execute(_DECIDE_JOBS, params)
+    posted = {row.id: row.answered_at for row in await conn.execute(_DECIDE, params) if row.done}
+    if posted:
+        await conn.execute(_FINISH_JOBS, {"pages": list(posted), "now": now})
+    return posted
 
 
 async def lock_landed(conn: AsyncConnection, wanted: Sequence[UUID]) -> dict[UUID, datetime]:
@@ -214,23 +258,9 @@ async def posted(conn: AsyncConnection, counts: Sequence[Counts], *, now: dateti
     await conn.execute(_FINISH_JOBS, {"pages": [c.page for c in counts], "now": now})
 
 
-async def malformed(
-    conn: AsyncConnection, page: UUID, *, reason: str, until: datetime, attempts_max: int, now: datetime
-) -> None:
-    """Keep the page as evidence and ask for the same one again later, or give up after so many attempts."""
-    await conn.execute(
-        _MALFORMED, {"page": page, "reason": reason, "until": until, "attempts_max": attempts_max, "now": now}
-    )
-
-
-async def bury(conn: AsyncConnection, page: UUID, *, reason: str, now: datetime) -> None:
-    """Make the page and its job dead letters; the page is kept, so a mended parser can have it again."""
-    await conn.execute(_BURY, {"page": page, "reason": reason, "now": now})
-
-
 _GIVEN = """SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS given(job uuid, fence bigint, seq int, id uuid,
         provider text, dataset text, request jsonb, body text, body_bytes int, fetched_at timestamptz,
-        answered_at timestamptz, cost int)"""
+        answered_at timestamptz, cost int, taken_until timestamptz, outcome text, status smallint, seconds float8)"""
 
 # Jobs are locked in the order of their ids, as by all who lock several.
 _LAND = text(
@@ -243,11 +273,15 @@ _LAND = text(
         FROM given
         WHERE jobs.id = given.job AND jobs.id IN (SELECT id FROM locked) AND jobs.fence = given.fence
             AND want = given.seq AND landed < want AND state IN ('running', 'cancelled', 'failed')
-        RETURNING given.id, stream_id, cursor, polled_at)
+        RETURNING given.id, stream_id, cursor, polled_at),
+    called AS (
+        INSERT INTO calls (provider, dataset, job_id, at, status, outcome, cost, seconds)
+        SELECT provider, dataset, job, fetched_at, status, outcome, cost, seconds
+        FROM mine JOIN given USING (id) WHERE outcome IS NOT NULL)
     INSERT INTO pages (id, job_id, stream_id, seq, provider, dataset, request, cursor, body, body_bytes, fetched_at,
-        answered_at, polled_at, cost, state, published_at)
+        answered_at, polled_at, cost, state, published_at, lease_until, deliveries)
     SELECT id, job, stream_id, seq, provider, dataset, request, cursor, decode(body, 'base64'), body_bytes, fetched_at,
-        answered_at, polled_at, cost, 'landed', :now
+        answered_at, polled_at, cost, 'landed', :now, taken_until, CASE WHEN taken_until IS NULL THEN 0 ELSE 1 END
     FROM mine JOIN given USING (id) RETURNING id"""  # noqa: S608  only the constant above goes in
 )
 
@@ -284,23 +318,28 @@ _READ_BEFORE = text(
 )
 
 _ROWS = """jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, found int, rejected int, skipped int, rejects jsonb,
-    warnings text[], complete float8, newest timestamptz, pages_total int, next text)"""
-
-_DECIDE_PAGES = text(
-    f"""UPDATE pages SET found = r.found, rejected = r.rejected, skipped = r.skipped, rejects = r.rejects,
-        warnings = r.warnings, complete = r.complete, newest = r.newest, deliveries = 0, sends = sends + 1,
-        lease_until = NULL, published_at = :now
-    FROM {_ROWS} WHERE pages.id = r.id AND pages.state = 'landed'"""  # noqa: S608  only the constant above goes in
-)
+    warnings text[], complete float8, newest timestamptz, pages_total int, next text, done boolean)"""
 
 # Only the newest page of a job decides, and only once: the same page again finds want already moved, or the list ended.
-_DECIDE_JOBS = text(
-    f"""UPDATE jobs SET
-        want = CASE WHEN r.next IS NULL OR jobs.state = 'cancelled' THEN want ELSE want + 1 END,
-        cursor = coalesce(r.next, jobs.cursor), exhausted = r.next IS NULL OR jobs.state = 'cancelled',
-        pages_total = coalesce(r.pages_total, jobs.pages_total), run_at = :now, published_at = :now
-    FROM {_ROWS} JOIN pages ON pages.id = r.id
-    WHERE jobs.id = pages.job_id AND jobs.want = pages.seq AND jobs.landed = jobs.want AND NOT jobs.exhausted"""  # noqa: S608
+_DECIDE = text(
+    f"""WITH decided AS (
+        UPDATE pages SET found = r.found, rejected = r.rejected, skipped = r.skipped, rejects = r.rejects,
+            warnings = r.warnings, complete = r.complete, newest = r.newest, deliveries = 0, sends = sends + 1,
+            lease_until = NULL, published_at = :now, state = CASE WHEN r.done THEN 'posted' ELSE state END,
+            posted_at = CASE WHEN r.done THEN CAST(:now AS timestamptz) END,
+            duplicate = CASE WHEN r.done THEN r.found - r.rejected ELSE duplicate END
+        FROM {_ROWS} WHERE pages.id = r.id AND pages.state = 'landed'
+        RETURNING pages.id, job_id, seq, answered_at, r.done, r.next, r.pages_total),
+    locked AS (SELECT id FROM jobs WHERE id IN (SELECT job_id FROM decided) ORDER BY id FOR UPDATE),
+    moved AS (
+        UPDATE jobs SET
+            want = CASE WHEN d.next IS NULL OR jobs.state = 'cancelled' THEN want ELSE want + 1 END,
+            cursor = coalesce(d.next, jobs.cursor), exhausted = d.next IS NULL OR jobs.state = 'cancelled',
+            pages_total = coalesce(d.pages_total, jobs.pages_total), run_at = :now, published_at = :now
+        FROM decided d
+        WHERE jobs.id = d.job_id AND jobs.id IN (SELECT id FROM locked)
+            AND jobs.want = d.seq AND jobs.landed = jobs.want AND NOT jobs.exhausted)
+    SELECT id, answered_at, done FROM decided"""  # noqa: S608  only the constant above goes in
 )
 
 _POSTED = text(
@@ -332,27 +371,4 @@ _FINISH_JOBS = text(
         RETURNING jobs.stream_id, jobs.state, jobs.newest)
     UPDATE streams SET watermark = greatest(watermark, counted.newest)
     FROM counted WHERE streams.id = counted.stream_id AND counted.state = 'succeeded'"""
-)
-
-_MALFORMED = text(
-    """WITH bad AS (
-        UPDATE pages SET state = 'malformed', reason = :reason, lease_until = NULL
-        WHERE id = :page AND state = 'landed' RETURNING job_id, seq),
-    tries AS (
-        SELECT bad.job_id, 1 + count(pages.id) AS n
-        FROM bad LEFT JOIN pages ON pages.job_id = bad.job_id AND pages.seq = bad.seq AND pages.state = 'malformed'
-        GROUP BY bad.job_id)
-    UPDATE jobs SET landed = landed - 1, last_error = :reason, published_at = NULL, run_at = :until,
-        state = CASE WHEN state = 'cancelled' THEN state WHEN tries.n >= :attempts_max THEN 'failed' ELSE 'waiting' END,
-        reason = CASE WHEN state = 'cancelled' OR tries.n >= :attempts_max THEN NULL ELSE 'retry: ' || :reason END,
-        finished_at = CASE WHEN state <> 'cancelled' AND tries.n >= :attempts_max THEN :now ELSE finished_at END
-    FROM tries WHERE jobs.id = tries.job_id"""
-)
-
-_BURY = text(
-    """WITH dead AS (
-        UPDATE pages SET state = 'dead', reason = :reason, lease_until = NULL
-        WHERE id = :page AND state = 'landed' RETURNING job_id)
-    UPDATE jobs SET state = 'failed', reason = NULL, last_error = :reason, finished_at = :now
-    FROM dead WHERE jobs.id = dead.job_id AND jobs.state <> 'cancelled'"""
 )

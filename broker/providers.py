@@ -104,6 +104,11 @@ async def called_all(conn: AsyncConnection, calls: Sequence[tuple[Call, int | No
         for call, _ in calls
     ]
     await conn.execute(_CALLED, {"rows": orjson.dumps(rows).decode()})
+    await heard_all(conn, calls)
+
+
+async def heard_all(conn: AsyncConnection, calls: Sequence[tuple[Call, int | None]]) -> None:
+    """Write down what each call's provider said is left, where it said so; the calls themselves are written already."""
     left = {call.provider: (remaining, call.at) for call, remaining in calls if remaining is not None}
     for name, (remaining, at) in sorted(left.items()):
         await conn.execute(_LEFT, {"name": name, "remaining": remaining, "now": at})

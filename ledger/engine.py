@@ -45,10 +45,12 @@ async def open_ledger(
     pool_size: int = 5,
     application_name: str = "sluice",
     connect_timeout_s: int = 10,
+    asks_first: bool = True,
 ) -> AsyncIterator[AsyncEngine]:
     """Give an engine that has answered once; raise LedgerUnreachable when it does not.
 
     Sessions speak UTC, give up a statement after 60 s and a lock after 20 s.  The engine belongs to the running loop.
+    A connection is asked whether it lives before each use; ``asks_first=False`` spares those who try again that trip.
     """
     address = database_url(url)
     engine = create_async_engine(
@@ -56,7 +58,7 @@ async def open_ledger(
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=30,
-        pool_pre_ping=True,
+        pool_pre_ping=asks_first,
         pool_recycle=1800,
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,

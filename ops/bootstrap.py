@@ -24,6 +24,7 @@ from ops.metrics.sending import MeteredProducer
 from ops.metrics.watch import Sources, Watch
 from ops.metrics.worker import PipelineMeters
 from ops.settings import ProviderSettings, Settings, Url
+from workers.database import transact
 from workers.dispatch import Dispatcher
 from workers.http import Fetcher, token_variable
 from workers.items import Limits, Provider
@@ -44,9 +45,12 @@ def configured_providers(settings: Settings) -> dict[str, Provider]:
 
 
 @asynccontextmanager
-async def open_database(settings: Settings, *, name: str, pool_size: int = 5) -> AsyncIterator[AsyncEngine]:
-    """Open the ledger's database."""
-    async with open_ledger(server(settings.database_url), application_name=name, pool_size=pool_size) as database:
+async def open_database(
+    settings: Settings, *, name: str, pool_size: int = 5, asks_first: bool = True
+) -> AsyncIterator[AsyncEngine]:
+    """Open the ledger's database; ``asks_first`` as in ``open_ledger``."""
+    url = server(settings.database_url)
+    async with open_ledger(url, application_name=name, pool_size=pool_size, asks_first=asks_first) as database:
         yield database
 
 
@@ -80,8 +84,8 @@ async def open_pipeline(settings: Settings, meters: Meters) -> AsyncIterator[Pip
     providers = configured_providers(settings)
     name = f"{socket.gethostname()}:{os.getpid()}"
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(open_database(settings, name=f"sluice worker {name}", pool_size=8))
-
+        opening = open_database(settings, name=f"sluice worker {name}", pool_size=8, asks_first=False)
+        database = await stack.enter_async_context(opening)
         limits = {name: provider.limits for name, provider in providers.items()}
         keys = {name: given.key.reveal() for name, given in settings.providers.items() if given.key}
         bases = {name: given.url for name, given in settings.providers.items() if given.url}
@@ -114,8 +118,7 @@ def spent_in(database: AsyncEngine) -> SpentSince:
     """Ask the rows what was spent, for a limiter that has lost its counts."""
 
     async def spent_since(provider: str, since: datetime) -> int:
-        async with database.begin() as conn:
-            return await provider_rows.spent_since(conn, provider, since)
+        return await transact(database, lambda conn: provider_rows.spent_since(conn, provider, since))
 
     return spent_since
 

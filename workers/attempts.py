@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -46,11 +46,8 @@ class Attempt:
     asked_at: datetime
 
 
-async def went_well(
-    works: Works, attempt: Attempt, headers: Mapping[str, str], done: Callable[[Done], Awaitable[None]]
-) -> bool:
+async def went_well(works: Works, attempt: Attempt, usage: Usage, done: Callable[[Done], Awaitable[None]]) -> bool:
     """Tell the limiter that the provider works, and what the call really cost; say whether the lease was given back."""
-    usage = attempt.provider.usage(headers)
     charged = attempt.request.cost if usage.cost is None else usage.cost
     try:
         await done(Done(attempt.lease, charged, usage.remaining))

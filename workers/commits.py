@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -88,9 +88,11 @@ class Commits:
         works = self.works
 
         async def claim(conn: AsyncConnection) -> list[tuple[Claimed, Standing] | None]:
-            taken = await jobs.claim(conn, queue, count, worker=works.name, now=works.clock(), lease=works.policy.lease)
-            standing = await providers.standing(conn, queue.removeprefix("fetch."))
-            return [(job, standing) for job in taken]
+            provider, now, lease = queue.removeprefix("fetch."), works.clock(), works.policy.lease
+            taken = await jobs.claim_to_call(
+                conn, queue, count, provider=provider, worker=works.name, now=now, lease=lease
+            )
+            return [*taken]
 
         claimed = await transact(self.works.database, claim)
         return claimed + [None] * (count - len(claimed))
@@ -117,23 +119,21 @@ class Commits:
         now = self.works.clock()
 
         async def land(conn: AsyncConnection) -> frozenset[UUID]:
-            landed = await pages.land_all(conn, [(one.job, one.page) for one in answers], now=now)
-            heard = [(one.call, one.remaining) for one in answers if one.page.id in landed]
-            if heard:
-                await providers.called_all(conn, heard)
+            landed = await pages.land_all(conn, [(one.job, one.page, one.call) for one in answers], now=now)
+            await providers.heard_all(conn, [(one.call, one.remaining) for one in answers if one.page.id in landed])
             return landed
 
         landed = await transact(self.works.database, land)
         return [one.page.id in landed for one in answers]
 
-    async def keep_spare(self, answer: Landing) -> UUID | None:
-        """Keep an answer that came too late; its page where it had landed in an earlier try, whose answer was lost."""
+    async def landed_before(self, answer: Landing) -> bool:
+        """Tell whether an answer had landed in an earlier try, whose commit was not heard; else keep it as a spare."""
 
-        async def keep(conn: AsyncConnection) -> UUID | None:
+        async def keep(conn: AsyncConnection) -> bool:
             if not await pages.keep_spare(conn, answer.job, answer.page):
-                return answer.page.id
+                return True
             await providers.called(conn, answer.call, remaining=answer.remaining)
-            return None
+            return False
 
         return await transact(self.works.database, keep)
 
@@ -142,7 +142,9 @@ class Commits:
         return [None] * len(ended)
 
     async def _decide(self, read: Sequence[tuple[LandedPage, Parsed, Dataset]]) -> list[Fresh]:
-        async def decide(conn: AsyncConnection) -> list[Fresh]:
+        now = self.works.clock()
+
+        async def decide(conn: AsyncConnection) -> tuple[list[Fresh], dict[UUID, datetime]]:
             keys = {(item.provider, item.key) for _, parsed, _ in read for item in parsed.items}
             known = await store.known(conn, keys)
             decided = [
@@ -152,12 +154,15 @@ class Commits:
                 )
                 for page, parsed, dataset in read
             ]
-            await pages.decide(conn, [fresh.decision for fresh in decided], now=self.works.clock())
-            return decided
+            done = {fresh.decision.page for fresh in decided if not fresh.items}  # post would find nothing to write
+            posted = await pages.decide(conn, [fresh.decision for fresh in decided], now=now, done=done)
+            return decided, posted
 
-        decided = await transact(self.works.database, decide)
+        decided, posted = await transact(self.works.database, decide)
         for (page, _, _), fresh in zip(read, decided, strict=True):
             found_out(self.works.observer, page.provider, fresh.decision, len(fresh.items))
+        for answered_at in posted.values():
+            self._posted(now - answered_at)
         return decided
 
     async def unseen(self, page: LandedPage, parsed: Parsed) -> list[Item]:
@@ -181,10 +186,13 @@ class Commits:
             self._tell(posting, counted, now)
         return [None] * len(ready)
 
+    def _posted(self, waited: timedelta) -> None:
+        self.works.observer.page("posted")
+        self.works.observer.posted(max(0.0, waited.total_seconds()))
+
     def _tell(self, posting: Posting, counted: Posted, now: datetime) -> None:
         observer = self.works.observer
-        observer.page("posted")
-        observer.posted(max(0.0, (now - posting.seen_at).total_seconds()))
+        self._posted(now - posting.seen_at)
         for item in posting.items[:1]:  # a page is of one provider
             observer.rows(item.provider, "new", counted.new)
             observer.rows(item.provider, "amended", counted.amended)

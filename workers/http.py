@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote, quote_plus
@@ -186,6 +187,7 @@ def _perhaps_charged(reason: str, request: Request) -> RetryLater:
     return error
 
 
+@lru_cache(maxsize=64)
 def _redactor(token: str) -> Callable[[bytes], bytes]:
     """Make a function that cuts the token out of bytes: raw, percent-encoded in either case, and escaped for JSON."""
     encoded = {quote(token, safe=""), quote(token), quote_plus(token)}

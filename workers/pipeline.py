@@ -20,7 +20,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from broker import jobs, pages, providers
+from broker import jobs, pages, providers, spoiled
 from broker.jobs import Claimed
 from broker.limiter import LimiterUnreachable
 from broker.messages import DedupPage, PostPage, WorkOnJob
@@ -35,7 +35,7 @@ from workers.commits import Commits, Landing
 from workers.database import transact
 from workers.http import Answer
 from workers.inbox import Inbox
-from workers.items import Dataset, Malformed, Parsed, Provider, ProviderError, Refused, Request
+from workers.items import Dataset, Malformed, Parsed, Provider, ProviderError, Refused, Request, Usage
 from workers.plan import page_of, provider_of, pull_of
 from workers.reading import Reading
 from workers.rules import GIVEN_BY_USERS
@@ -47,6 +47,7 @@ log = structlog.get_logger(__name__)
 
 CLOSED_FOR = timedelta(minutes=15)  # how often a job looks whether a person has helped its provider
 UNREACHABLE_FOR = timedelta(seconds=5)
+READ_AT_ONCE_BYTES = 4096  # nothing new, or a few rows: read in less time than a message about it takes to come back
 
 
 class Pipeline:
@@ -86,8 +87,17 @@ class Pipeline:
             if job.attempt > self.works.policy.attempts_max:
                 await self._fail(job, f"{job.attempt - 1} attempts came to no end: their workers died or gave up")
                 return
-            if await self._may_call(job, standing):
-                await self._call(job, provider, request)
+            if not await self._may_call(job, standing):
+                return
+            landed = await self._call(job, provider, request)
+        if landed is not None:
+            await self._hand_on(job, landed)
+
+    async def _hand_on(self, job: Claimed, page: NewPage) -> None:
+        if page.taken_until is None:
+            await say(self.works, DedupPage(page.id))
+        else:
+            await self._read(pages.in_hand(job, page))
 
     async def keep(self, queue: str) -> None:
         """Claim a job that brings its rows with it, and keep them as its page."""
@@ -110,42 +120,42 @@ class Pipeline:
         await self._put_off(job, until, reason, why=standing.state)
         return False
 
-    async def _call(self, job: Claimed, provider: Provider, request: Request) -> None:
+    async def _call(self, job: Claimed, provider: Provider, request: Request) -> NewPage | None:
         try:
             verdict = await self.commits.acquire((provider.name, request.cost))
         except LimiterUnreachable as error:
             until = self.works.clock() + UNREACHABLE_FOR
             await self._put_off(job, until, f"limits cannot be checked: {error}", why="unchecked")
-            return
+            return None
         match verdict:
             case Wait(until=until, reason=reason, state=state):
                 await self._put_off(job, until, reason, why=state)
+                return None
             case Granted(lease=lease, delay_s=delay_s):
-                released = False
+                page, released = None, False
                 try:
-                    await asyncio.sleep(delay_s)
-                    released = await self._request(Attempt(job, provider, request, lease, self.works.clock()))
+                    if delay_s > 0:
+                        await asyncio.sleep(delay_s)
+                    page, released = await self._request(Attempt(job, provider, request, lease, self.works.clock()))
                 finally:
                     if not released:
                         await self._release(lease)
+                return page
 
-    async def _request(self, attempt: Attempt) -> bool:
-        """Make the call and keep its answer; say whether the lease was given back with that."""
+    async def _request(self, attempt: Attempt) -> tuple[NewPage | None, bool]:
+        """Make the call and keep its answer; give the page if it landed, and whether the lease was given back."""
         provider = attempt.provider
         try:
             answer = await self.works.fetcher.fetch(provider, attempt.request, timeout_s=provider.limits.timeout_s)
         except ProviderError as error:
             await gave_trouble(self.works, attempt, error)
-            return False
-        page = await self._land(attempt, answer)
-        released = await went_well(self.works, attempt, answer.headers, self.commits.done)
-        if page is not None:
-            await say(self.works, DedupPage(page))
-        return released
+            return None, False
+        usage = provider.usage(answer.headers)
+        page = await self._land(attempt, answer, usage)
+        return page, await went_well(self.works, attempt, usage, self.commits.done)
 
-    async def _land(self, attempt: Attempt, answer: Answer) -> UUID | None:
+    async def _land(self, attempt: Attempt, answer: Answer, usage: Usage) -> NewPage | None:
         job, name, now = attempt.job, attempt.provider.name, self.works.clock()
-        usage = attempt.provider.usage(answer.headers)
         cost = attempt.request.cost if usage.cost is None else usage.cost
         new = NewPage(
             provider=name,
@@ -155,6 +165,7 @@ class Pipeline:
             fetched_at=attempt.asked_at,
             answered_at=min(answer.date or attempt.asked_at, now),  # its clock may run ahead of ours
             cost=cost,
+            taken_until=now + self.works.policy.lease if len(answer.body) <= READ_AT_ONCE_BYTES else None,
         )
         call = Call(name, new.dataset, job.id, attempt.asked_at, answer.status, "landed", cost, answer.seconds)
 
@@ -163,9 +174,9 @@ class Pipeline:
         self.works.observer.called(call)
         self.works.observer.page("landed" if ours else "spare")
         if ours:
-            return new.id
+            return new
         log.warning("lease_lost")
-        return await self.commits.keep_spare(landing)
+        return new if await self.commits.landed_before(landing) else None
 
     # -- dedup --------------------------------------------------------------------------------------------------------
 
@@ -209,8 +220,6 @@ class Pipeline:
             await say(self.works, WorkOnJob(page.queue))
         if fresh.items:
             await self._say_post(page.id, fresh.items)
-        else:
-            await self.commits.post((page.id, ()))  # nothing for the ledger: not worth a message
 
     async def _parsed(self, page: LandedPage) -> tuple[Parsed, Dataset]:
         provider, dataset = provider_of(page.args, self.works.providers)
@@ -225,13 +234,15 @@ class Pipeline:
         until = now + timedelta(seconds=self.works.rng.uniform(1, 5))
         attempts_max = self.works.policy.attempts_max
         await self._transact(
-            lambda conn: pages.malformed(conn, page.id, reason=reason, until=until, attempts_max=attempts_max, now=now)
+            lambda conn: spoiled.malformed(
+                conn, page.id, reason=reason, until=until, attempts_max=attempts_max, now=now
+            )
         )
         self.works.observer.page("malformed")
         log.warning("page_malformed", reason=reason)
 
     async def _bury(self, page: LandedPage, reason: str) -> None:
-        await self._transact(lambda conn: pages.bury(conn, page.id, reason=reason, now=self.works.clock()))
+        await self._transact(lambda conn: spoiled.bury(conn, page.id, reason=reason, now=self.works.clock()))
         self.works.observer.page("dead")
         log.error("page_dead", reason=reason)
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
@@ -26,7 +27,7 @@ def provider_of(args: Mapping[str, Any], providers: Mapping[str, Provider]) -> t
     if dataset is None:
         there = ", ".join(sorted(provider.datasets))
         raise Refused(f"{provider.name} has no dataset {args['dataset']!r}; it has {there}")
-    if fault := _fault(json.dumps(dataset.params), json.dumps(args.get("params", {}))):
+    if fault := _fault(_told(dataset.params), _told(args.get("params", {}))):
         raise Refused(f"{provider.name} {args['dataset']}: {fault}")
     return provider, dataset
 
@@ -45,8 +46,15 @@ def misfit(providers: Mapping[str, Provider]) -> Callable[[str, Mapping[str, Any
     return why
 
 
+def _told(value: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # a whole number of more than 64 bits
+        return json.dumps(value).encode()
+
+
 @lru_cache(maxsize=1000)
-def _fault(schema: str, params: str) -> str | None:
+def _fault(schema: bytes, params: bytes) -> str | None:
     # Every page of every pull asks this, and nearly always about the same.
     fault = best_match(Draft202012Validator(json.loads(schema)).iter_errors(json.loads(params)))
     if fault is None:

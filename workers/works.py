@@ -12,13 +12,14 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from broker import jobs
 from broker.jobs import Claimed
 from broker.limiter import ProviderLimiter
 from broker.messages import Hint
 from broker.producer import BrokerUnreachableError, Producer
+from workers.database import transact
 from workers.http import Fetcher
 from workers.items import Provider
 from workers.observer import Observer, Silent
@@ -85,13 +86,17 @@ async def say(works: Works, hint: Hint) -> None:
 async def heartbeat(works: Works) -> AsyncIterator[None]:
     """Renew the leases of all jobs in hand, in one statement, three times as often as they run out."""
 
+    every_s = works.policy.lease.total_seconds() / 3
+
+    async def renew(conn: AsyncConnection) -> None:
+        await jobs.renew(conn, works.held, now=works.clock(), lease=works.policy.lease)
+
     async def beat() -> None:
         while True:
-            await asyncio.sleep(works.policy.lease.total_seconds() / 3)
+            await asyncio.sleep(every_s)
             if works.held:
                 try:
-                    async with works.database.begin() as conn:
-                        await jobs.renew(conn, works.held, now=works.clock(), lease=works.policy.lease)
+                    await transact(works.database, renew, patience_s=every_s)
                 except (SQLAlchemyError, OSError) as error:
                     log.warning("heartbeat_missed", error=type(error).__name__, jobs=len(works.held))
 

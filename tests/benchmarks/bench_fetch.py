@@ -3,7 +3,7 @@
     python -m tests.benchmarks.bench_fetch [--fetches 1000] [--repeats 3] [--json]
 
 Bare: a message, one HTTP call, nothing kept, in our worker and in those of others.  Whole: the job is claimed, the
-limiter asked, the page fetched and landed, and its hint sent on (and, empty as it is, read and posted meanwhile).
+limiter asked, the page fetched and landed (and, empty as it is, read and posted right after, which takes its time too).
 """
 
 from __future__ import annotations

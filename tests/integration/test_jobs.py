@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from broker import jobs, pages
+from broker import jobs, pages, spoiled
 from broker.jobs import Claimed, KeyReusedError, NewJob
 from broker.pages import LostLeaseError, NewPage
 from tests.workshop import Workshop, empty, eventually
@@ -248,7 +248,7 @@ async def test_a_dead_letter_is_purged_only_if_nothing_was_paid_for_it(desk: Des
     async with desk.database.begin() as conn:
         await jobs.fail(conn, first, error="no", now=NOW)
         page = await pages.land(conn, second, PAGE, now=NOW)
-        await pages.bury(conn, page, reason="no", now=NOW)
+        await spoiled.bury(conn, page, reason="no", now=NOW)
     async with desk.database.begin() as conn:
         assert await jobs.purge(conn, unpaid.id)
         assert not await jobs.purge(conn, paid.id)

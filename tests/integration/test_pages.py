@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from broker import jobs, pages
+from broker import jobs, pages, spoiled
 from broker.jobs import Claimed
 from broker.messages import DEDUP, POST
 from broker.pages import NewPage
@@ -102,11 +102,12 @@ async def test_a_page_and_the_progress_of_its_job_are_one_commit(shop: Workshop,
     async def fails(*_: Any, **__: Any) -> None:
         raise RuntimeError("the commit never comes")
 
-    monkeypatch.setattr("workers.commits.providers.called_all", fails)
+    monkeypatch.setattr("workers.commits.providers.heard_all", fails)
     with pytest.raises(RuntimeError):
         await shop.run()
     row = await shop.job(job)
     assert (row.landed, row.calls, await shop.pages(job)) == (0, 0, [])
+    assert await shop.value("SELECT count(*) FROM calls") == 0
 
 
 async def test_items_page_and_counts_are_one_commit(shop: Workshop, monkeypatch: Any) -> None:
@@ -322,7 +323,7 @@ async def test_what_was_paid_for_is_kept_though_another_page_of_its_job_died_mea
     async with shop.database.begin() as conn:
         held: Claimed = (await jobs.claim(conn, FETCH, 1, worker="t", now=shop.clock(), lease=MINUTE))[0]
         (first,) = await shop.pages(job)
-        await pages.bury(conn, first.id, reason="post did not come to its end", now=shop.clock())
+        await spoiled.bury(conn, first.id, reason="post did not come to its end", now=shop.clock())
     body = b'{"next": null, "results": [{"id": 1, "title": "T", "published_at": "2026-11-20T09:00:00Z"}]}'
     page = NewPage("cryptopanic", "posts", {}, body, fetched_at=shop.clock(), answered_at=shop.clock(), cost=1)
     async with shop.database.begin() as conn:
