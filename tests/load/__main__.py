@@ -34,9 +34,15 @@ SETTLES_S = 3.0
 async def run(seconds: float, names: Sequence[str]) -> tuple[list[dict[str, Any]], list[Outcome]]:
     """Run the scenarios together and give a row for each; then the outages, one after the other."""
     scenarios = [one.name for one in SCENARIOS if one.name in names]
-    async with opened() as system:
+    gateways = {one.gateway for one in SCENARIOS if one.name in names} | ({"usual"} if "redis" in names else set())
+    async with opened(gateways) as system:
         rows = await limits_held(system, seconds, scenarios) if scenarios else []
-        return rows, [await outage(system) for name, outage in OUTAGES.items() if name in names]
+        outcomes = []
+        for name, outage in OUTAGES.items():
+            if name in names:
+                outcomes.append(await outage(system))
+                Console(stderr=True).print(f"{name}: {outcomes[-1].verdict}")
+        return rows, outcomes
 
 
 async def limits_held(system: System, seconds: float, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -65,8 +65,8 @@ class System:
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[System]:
-    """Start everything on this machine; stop and forget it at the end."""
+async def opened(wanted: Collection[str]) -> AsyncIterator[System]:
+    """Start the stores and the gateways of these names on this machine; stop and forget them at the end."""
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         var = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-load-")))
@@ -89,6 +89,8 @@ async def opened() -> AsyncIterator[System]:
         auth = await enter(open_auth(database, redis, auth_settings(settings)))
         gateways = {}
         for name, more in variables.items():
+            if name not in wanted:
+                continue
             port = free_port()
             await enter(child(["-m", "ops.cli", "serve"], {**environment, **more, "SLUICE_PORT": str(port)}, var))
             gateways[name] = f"http://127.0.0.1:{port}"

@@ -83,6 +83,19 @@ async def test_a_batch_has_one_to_a_hundred_jobs(many: int, alice: ClientSession
     assert "length" in refused.body["detail"]
 
 
+async def test_the_rows_that_a_job_brings_are_not_told_back(alice: ClientSession) -> None:
+    rows = [{"kind": "buy", "base": "BTC", "qty": "1", "price": "1", "happened_at": "2026-01-01T00:00:00Z"}] * 500
+    key = {"Idempotency-Key": str(uuid4())}
+    told = await ask(alice, "POST", "trades", {"trades": rows}, headers=key)
+    assert told.body["args"] == {"source": "api", "user": ALICE}
+    again = await ask(alice, "POST", "trades", {"trades": rows}, headers=key)
+    assert (again.body, again.headers["Idempotency-Replayed"]) == (told.body, "true")
+    job = told.body["id"]
+    listed = await ask(alice, "GET", "jobs", query={"kind": "ledger.trades", "limit": "100"})
+    assert [one["args"] for one in listed.body["data"] if one["id"] == job] == [told.body["args"]]
+    assert (await ask(alice, "GET", f"jobs/{job}")).body["args"] == told.body["args"]
+
+
 async def test_case_05_no_page_of_a_list_holds_another_users_job(alice: ClientSession, bob: ClientSession) -> None:
     mine = {(await enqueue(alice)).body["id"] for _ in range(3)}
     theirs = {job["id"] for job in (await enqueue(bob, [PROBE] * 5)).body}
