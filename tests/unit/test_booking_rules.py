@@ -11,13 +11,15 @@ import pytest
 
 from ledger.booking import Booking, OutOfOrder, Oversell, Oversold, Rules, book, todos
 from ledger.figures import statistics
-from ledger.lots import Method
+from ledger.lots import Lot, Method, dearness
 from ledger.moves import Act, PoolBy, PoolKey, moves, pools_of
-from ledger.numbers import divided, money, money_text, quantity_text
+from ledger.numbers import EXACT, divided, money, money_text, quantity_text
 from ledger.snapshots import UnknownForm, pool_snapshot, put_pool, restore, snapshot
-from ledger.trades import Kind, Trade
+from ledger.trades import PRICE_PLACES, QTY_PLACES, Kind, Trade
 
 AT = datetime(2025, 3, 1, tzinfo=UTC)
+PAID_PLACES = QTY_PLACES + 2 * PRICE_PLACES
+"""Decimals of what can be paid: a quantity, a price and a rate."""
 PER_ACCOUNT = PoolBy.USER_ACCOUNT_COIN
 
 
@@ -130,6 +132,20 @@ def test_a_transfer_of_more_than_there_is_moves_the_rest_at_no_cost_and_says_so(
     assert quantity_text(booking.pools[PoolKey("ann", "desk", "BTC")].missing_qty) == "0.5"
 
 
+def test_where_shorts_are_allowed_a_transfer_still_cannot_move_what_is_not_there() -> None:
+    rows = [row(1, "buy", "1", "30"), row(2, "transfer", "1.5", to_account="cold")]
+    with pytest.raises(Oversold, match=r"takes out 0\.5 BTC more"):
+        book(rows, Rules(pool_by=PER_ACCOUNT, allow_short=True))
+
+
+def test_what_is_left_of_a_purchase_that_covered_a_short_is_as_dear_as_all_of_it() -> None:
+    """Three bought at 10, one of them given back: the other two are not at 15, and go after those at 12."""
+    rows = [row(1, "sell", "1", "20"), row(2, "buy", "3", "10"), row(3, "buy", "1", "12"), row(4, "sell", "1", "20")]
+    _, (cover, sold) = book(rows, Rules(Method.HIFO, allow_short=True))
+    assert cover.side == "cover"
+    assert [match.lot for match in sold.matches] == ["t3"]
+
+
 def test_a_transfers_fee_is_spent_and_counts_toward_what_must_be_there() -> None:
     fee = {"fee_qty": Decimal("0.1"), "fee_coin": "BTC", "to_account": "cold"}
     rows = [row(1, "buy", "1", "30"), row(2, "transfer", "0.95", "40", **fee)]
@@ -186,6 +202,17 @@ def test_rows_of_one_moment_and_number_are_booked_in_the_order_in_which_they_are
     rows = [replace(row(1, "buy", "1", "5"), trade_id=name) for name in ("a", "b")]
     booking, _ = book(rows, Rules())
     assert [lot for lot, _, _ in lots(booking)] == ["a", "b"]
+    for method, first in ((Method.FIFO, "a"), (Method.LIFO, "b"), (Method.HIFO, "a")):
+        _, (sold,) = book([*rows, row(2, "sell", "1", "6")], Rules(method))
+        assert [match.lot for match in sold.matches] == [first]
+
+
+def test_of_lots_of_one_moment_and_number_that_were_carried_in_late_the_last_to_come_goes_first_under_lifo() -> None:
+    together = [replace(row(1, "buy", "1", "5"), trade_id=name) for name in ("a", "b")]
+    rows = [*together, row(3, "buy", "1", "9", account="cold"), row(4, "transfer", "2", to_account="cold")]
+    rows += [row(n, "sell", "1", "10", account="cold") for n in (5, 6, 7)]
+    _, sold = book(rows, Rules(Method.LIFO, pool_by=PER_ACCOUNT))
+    assert [match.lot for one in sold for match in one.matches] == ["t3", "a", "b"]  # "b" was the first to leave
 
 
 def test_a_row_before_lots_that_were_carried_in_is_too_late_for_that_account() -> None:
@@ -194,6 +221,16 @@ def test_a_row_before_lots_that_were_carried_in_is_too_late_for_that_account() -
     booking.book(row(5, "transfer", "1", to_account="cold"))
     with pytest.raises(OutOfOrder):
         booking.book(row(3, "buy", "1", "5", account="cold"))
+
+
+def test_a_transfer_to_an_account_that_has_booked_later_rows_is_too_late_and_moves_nothing() -> None:
+    booking = Booking(Rules(pool_by=PER_ACCOUNT))
+    booking.book(row(1, "buy", "2", "5"))
+    booking.book(row(5, "buy", "1", "5", account="cold"))
+    before = snapshot(booking)
+    with pytest.raises(OutOfOrder, match="before what is booked for BTC"):
+        booking.book(row(3, "transfer", "1", to_account="cold"))
+    assert snapshot(booking) == before
 
 
 def test_the_average_is_rounded_half_to_even() -> None:
@@ -210,6 +247,18 @@ def test_the_dearest_lot_is_found_where_unit_costs_differ_in_the_seventieth_digi
     rows = [row(1, "buy", "1e19", "1", **step), row(2, "buy", "9999999999999999999.999999999999999999", "1", **step)]
     _, (sold,) = book([*rows, row(3, "sell", "1", "1")], Rules(Method.HIFO))
     assert [match.lot for match in sold.matches] == ["t2"]
+
+
+def test_unit_costs_that_differ_as_little_as_they_can_are_told_apart_and_equal_ones_are_not() -> None:
+    """N / (N + 1) is more than (N - 1) / N, of the smallest amounts that can be paid and the largest quantities."""
+    most = 10**56 - 2
+    told = [(most, most + 1), (most - 1, most), (2, 4), (1, 2)]
+    lots = [
+        Lot("a", (AT, 1), bought, 0, bought, 0, EXACT.scaleb(Decimal(paid), -PAID_PLACES), bought)
+        for paid, bought in told
+    ]
+    dearer, cheaper, half, same = map(dearness, lots)
+    assert dearer > cheaper > half == same
 
 
 def test_the_dearest_lot_is_the_one_that_was_paid_most_for_before_rounding() -> None:
