@@ -85,6 +85,19 @@ async def test_case_16_without_a_token_every_other_route_says_401_and_no_users_q
     assert limiter.charged["address:127.0.0.1"] > 0
 
 
+async def test_whoever_asks_without_a_token_is_counted_by_address_but_for_machines(
+    gateway: Gateway, nobody: ClientSession
+) -> None:
+    for method, path, route in table(gateway):
+        if route.needs is not None:
+            continue
+        before = gateway.limiter.charged["address:127.0.0.1"]
+        async with nobody.request(method, f"{gateway.url}{path}") as answer:
+            assert answer.status < 500
+        charged = gateway.limiter.charged["address:127.0.0.1"] - before
+        assert charged == (route.tag not in ("health", "keys")), path
+
+
 async def test_every_answer_of_every_route_has_the_security_headers_and_a_documented_status(
     gateway: Gateway,
 ) -> None:
