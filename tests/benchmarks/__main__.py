@@ -22,6 +22,7 @@ QUICK = {
     "fetch": ["--fetches", "50", "--repeats", "1"],
     "publish": ["--messages", "500", "--repeats", "1"],
     "gateway": ["--requests", "300", "--decisions", "2000", "--paced-s", "0.5", "--repeats", "1"],
+    "endurance": ["--minutes", "0.03"],
     "memory": ["--pages", "100", "--rows", "5"],
 }
 """Every benchmark that gives lines, and sizes that only show that it runs."""

@@ -23,13 +23,13 @@ import psutil
 
 from broker.messages import PROBE, WorkOnJob
 from broker.producer import open_producer
-from ops.embedded import Stack
+from ops.embedded.rabbitmq import RabbitMQ
 from ops.settings import environment_with
 from tests.benchmarks.pairs import Line, parser, show
 from tests.benchmarks.system import ROOT, memory_mb, until
 
 AHEAD_MAX, CHUNK = 20_000, 1000
-LOOKS = 120
+LOOKS = 120  # so many at most
 FLAT = 1.05
 
 
@@ -109,30 +109,28 @@ async def working(url: str, queue: str) -> AsyncIterator[Engine]:
 async def endured(seconds: float) -> list[Look]:
     """Publish and drain for so long; give what was seen on the way, and when all was done."""
     looks: list[Look] = []
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
-        async with Stack(Path(folder), "rabbitmq") as servers:
-            url = servers.rabbitmq.start().url
-            async with open_producer(url, [PROBE], patience_s=60) as producer, working(url, PROBE) as engine:
-                await engine.next()
-                began, sent = time.monotonic(), 0
-                while (spent_s := time.monotonic() - began) < seconds:
-                    if spent_s >= len(looks) * seconds / LOOKS:
-                        looks.append(engine.look(began))
-                        _say(looks[-1])
-                    if sent - engine.done >= AHEAD_MAX:
-                        await engine.next()
-                        continue
-                    await producer.send([WorkOnJob(PROBE)] * CHUNK)
-                    sent += CHUNK
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder, RabbitMQ(Path(folder)) as server:
+        async with open_producer(server.url, [PROBE], patience_s=60) as producer, working(server.url, PROBE) as engine:
+            await engine.next()
+            began, sent = time.monotonic(), 0
+            while (spent_s := time.monotonic() - began) < seconds:
+                if spent_s >= len(looks) * seconds / LOOKS:
+                    looks.append(engine.look(began))
+                    _say(looks[-1])
+                if sent - engine.done >= AHEAD_MAX:
+                    await engine.next()
+                    continue
+                await producer.send([WorkOnJob(PROBE)] * CHUNK)
+                sent += CHUNK
 
-                async def drained() -> bool:
-                    return engine.done >= sent
+            async def drained() -> bool:
+                return engine.done >= sent
 
-                await until(drained, f"{sent} messages to be done")
-                await engine.next()  # what it tells now it saw after the last one
-                looks.append(engine.look(began))
-                _say(looks[-1])
-                assert looks[-1].done == sent, f"{looks[-1].done} of {sent} were done"
+            await until(drained, f"{sent} messages to be done")
+            await engine.next()  # what it tells now it saw after the last one
+            looks.append(engine.look(began))
+            _say(looks[-1])
+            assert looks[-1].done == sent, f"{looks[-1].done} of {sent} were done"
     return looks
 
 

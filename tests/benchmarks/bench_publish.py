@@ -10,83 +10,97 @@ bytes again and again, up to 2000 unconfirmed, and nobody waits for any of them:
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from uuid import UUID
 
 import aio_pika
 import orjson
 
 from broker.messages import DEDUP, DedupPage
+from broker.producer import Producer, open_producer
+from ops.embedded.rabbitmq import RabbitMQ
 from tests.benchmarks.pairs import Line, interleaved, parser, show
 from tests.benchmarks.peers.publish_plain import with_a_socket, with_aio_pika
-from tests.benchmarks.system import System, opened
 
 CALLERS, SOCKET_WINDOW = 200, 2000
 HINT = DedupPage(UUID(int=1))
 BODY = orjson.dumps(HINT.message())
 
 
-async def in_windows(system: System, many: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A private RabbitMQ, and our producer for it."""
+
+    url: str
+    producer: Producer
+
+
+async def in_windows(post: Post, many: int) -> None:
     """Send all in one call, as a batch of jobs does."""
-    await system.producer.send([HINT] * many)
+    await post.producer.send([HINT] * many)
 
 
-async def one_at_a_time(system: System, many: int) -> None:
+async def one_at_a_time(post: Post, many: int) -> None:
     """Send the next one when the broker has taken the one before."""
     for _ in range(many):
-        await system.producer.send([HINT])
+        await post.producer.send([HINT])
 
 
-async def many_callers(system: System, many: int) -> None:
+async def many_callers(post: Post, many: int) -> None:
     """Send from so many callers at once, each of which awaits its own confirmation."""
     left = iter(range(many))
 
     async def caller() -> None:
         for _ in left:
-            await system.producer.send([HINT])
+            await post.producer.send([HINT])
 
     await asyncio.gather(*(caller() for _ in range(CALLERS)))
 
 
-async def aio_pikas_callers(system: System, many: int) -> None:
+async def aio_pikas_callers(post: Post, many: int) -> None:
     """The same with aio-pika."""
-    await with_aio_pika(system.broker_url, DEDUP, BODY, many, CALLERS)
+    await with_aio_pika(post.url, DEDUP, BODY, many, CALLERS)
 
 
-async def a_socket(system: System, many: int) -> None:
+async def a_socket(post: Post, many: int) -> None:
     """The most that the broker takes."""
-    await asyncio.to_thread(with_a_socket, system.broker_url, DEDUP, BODY, many, SOCKET_WINDOW)
+    await asyncio.to_thread(with_a_socket, post.url, DEDUP, BODY, many, SOCKET_WINDOW)
 
 
-async def timed(system: System, way: Callable[[System, int], Awaitable[None]], many: int) -> float:
+async def timed(post: Post, way: Callable[[Post, int], Awaitable[None]], many: int) -> float:
     """Run one way with an empty queue, look whether all arrived, and give messages a second."""
-    await system.producer.depth(DEDUP)  # declares it
-    async with await aio_pika.connect(system.broker_url) as connection:
+    await post.producer.depth(DEDUP)  # declares it
+    async with await aio_pika.connect(post.url) as connection:
         await (await (await connection.channel()).get_queue(DEDUP)).purge()
     began = time.perf_counter()
-    await way(system, many)
+    await way(post, many)
     rate = many / (time.perf_counter() - began)
-    arrived = await system.producer.depth(DEDUP)
+    arrived = await post.producer.depth(DEDUP)
     assert arrived == many, f"{arrived} of {many} are there"
     return rate
 
 
 async def measure(many: int, repeats: int) -> Sequence[Line]:
     """Run all in turns."""
-    async with opened() as system:
-        await timed(system, in_windows, 100)  # connects
-        told = await interleaved(
-            {
-                "ours": partial(timed, system, many_callers, many),
-                "aio-pika": partial(timed, system, aio_pikas_callers, max(CALLERS, many // 4)),
-                "socket": partial(timed, system, a_socket, many),
-                "windows": partial(timed, system, in_windows, many),
-                "one": partial(timed, system, one_at_a_time, max(1, many // 20)),
-            },
-            repeats,
-        )
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder, RabbitMQ(Path(folder)) as server:
+        async with open_producer(server.url, [DEDUP]) as producer:
+            post = Post(server.url, producer)
+            await timed(post, in_windows, 100)  # connects
+            told = await interleaved(
+                {
+                    "ours": partial(timed, post, many_callers, many),
+                    "aio-pika": partial(timed, post, aio_pikas_callers, max(CALLERS, many // 4)),
+                    "socket": partial(timed, post, a_socket, many),
+                    "windows": partial(timed, post, in_windows, many),
+                    "one": partial(timed, post, one_at_a_time, max(1, many // 20)),
+                },
+                repeats,
+            )
     return [
         Line(f"confirmed publishes, {CALLERS} callers", "messages/s", "aio-pika", told["ours"], told["aio-pika"], 2.5),
         Line(f"confirmed publishes, {CALLERS} callers", "messages/s", "socket", told["ours"], told["socket"], 0.7),
