@@ -106,8 +106,8 @@ class Publisher:
                 await outbox.link.close()
             outbox = self._outbox = await self._open()
         elif outbox.undeclared:
+            outbox.undeclared = False  # whose queues are there need not wait
             await self._declare(outbox.link)
-            outbox.undeclared = False
         return outbox
 
     def _prepared(self, task: asyncio.Task[Outbox]) -> None:
