@@ -314,3 +314,10 @@ def test_a_transfers_fee_in_cash_is_an_expense_and_a_sale_that_gained_nothing_is
     assert sum(pool.expense for pool in booking.pools.values()) == money(Decimal("0.5"))
     (sums,) = statistics(rows, disposals).values()
     assert (sums.sales, sums.wins, sums.losses, sums.net) == (1, 0, 1, -money(Decimal("0.5")))
+
+
+def test_a_quote_that_comes_to_less_than_the_smallest_step_moves_nothing() -> None:
+    dust = row(1, "sell", "1e-24", "1e-18", quote="ETH", rate=Decimal(1))
+    booking, (sold,) = book([dust, row(2, "buy", "1", "10")], Rules(Method.HIFO, oversell=Oversell.ZERO_BASIS))
+    assert (sold.leg, sold.proceeds) == ("base", 0)
+    assert {key.coin for key in booking.pools} == {"BTC"}

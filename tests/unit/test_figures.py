@@ -154,3 +154,16 @@ def test_each_arrival_shows_the_book_as_it_was_believed_then() -> None:
         [(money_text(one.realised), one.missing_qty > 0) for one in told] for told in after_arrival(arrivals, Rules())
     ]
     assert states == [[("130", True)], [("29.75", False)]]
+
+
+def test_what_a_quote_coin_or_a_fee_realised_is_no_sale() -> None:
+    """ETH is bought with BTC that has gained, the fee paid in BNB that has lost: realised, and neither win nor loss."""
+    fee: dict[str, Any] = {"fee_qty": Decimal(1), "fee_coin": "BNB", "fee_value": Decimal(3)}
+    rows = [
+        row(1, "buy", "1", "100"),
+        row(2, "buy", "1", "4", base="BNB"),
+        row(3, "buy", "10", "0.1", base="ETH", quote="BTC", rate=Decimal(130), **fee),
+    ]
+    sums = statistics(rows, book(rows, Rules())[1])["ann"]
+    assert (sums.sales, sums.wins, sums.losses, sums.largest_win, sums.largest_loss) == (0, 0, 0, None, None)
+    assert money_text(sums.realised) == "29"
