@@ -20,6 +20,7 @@ from itertools import count, islice
 from pathlib import Path
 
 import psutil
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ledger import migrate
 from ledger.engine import open_ledger
@@ -90,25 +91,27 @@ async def ledger(sizes: Sequence[int], titles: int, seed: int) -> list[str]:
             url = stack.postgres.start().url
             await asyncio.to_thread(migrate.upgrade, url)
             stream, told = news(seed), 0
-            for size in sizes:
-                await _step(url, list(islice(stream, size - told)), page=1000)
-                asked = list(islice(stream, titles))
-                start, cpu = time.perf_counter(), time.process_time()
-                await _step(url, asked, page=PAGE)
-                rates.append(titles / (time.perf_counter() - start))
-                ours = titles / (time.process_time() - cpu)
-                lines.append(f"ledger, window {size:7,}: {rates[-1]:8,.0f} titles/s, {ours:,.0f} a core of the worker")
-                told = size + titles
+            async with open_ledger(url) as engine:
+                for size in sizes:
+                    await _step(engine, list(islice(stream, size - told)), page=1000)
+                    asked = list(islice(stream, titles))
+                    start, cpu = time.perf_counter(), time.process_time()
+                    await _step(engine, asked, page=PAGE)
+                    rates.append(titles / (time.perf_counter() - start))
+                    ours = titles / (time.process_time() - cpu)
+                    lines.append(
+                        f"ledger, window {size:7,}: {rates[-1]:8,.0f} titles/s, {ours:,.0f} a core of the worker"
+                    )
+                    told = size + titles
         finally:
             stack.stop()
     return [*lines, f"ledger, cost at {sizes[-1]:,} against {sizes[0]:,}: {rates[0] / rates[-1]:.2f}"]
 
 
-async def _step(url: str, items: Sequence[Item], *, page: int) -> None:
-    async with open_ledger(url) as engine:
-        for start in range(0, len(items), page):
-            async with engine.begin() as conn, driver_cursor(conn) as cursor:
-                await join(cursor, items[start : start + page], now=AT)
+async def _step(engine: AsyncEngine, items: Sequence[Item], *, page: int) -> None:
+    for start in range(0, len(items), page):
+        async with engine.begin() as conn, driver_cursor(conn) as cursor:
+            await join(cursor, items[start : start + page], now=AT)
 
 
 def main() -> None:
