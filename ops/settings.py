@@ -75,6 +75,7 @@ class Settings:
     smoke_password: Secret | None = None  # of the user that `sluice smoke` logs in as
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = None  # where a process answers /healthz and /readyz; None: nowhere
+    unknown: tuple[str, ...] = ()  # names that begin with SLUICE_ and set nothing
 
     @property
     def external(self) -> bool:
@@ -101,7 +102,8 @@ class Settings:
             smoke_password=read.secret("SLUICE_SMOKE_PASSWORD"),
         )
         _check_urls(settings)
-        return settings
+        read.refuse_misspelt()
+        return replace(settings, unknown=read.unknown())
 
     def with_threads(self, threads: int) -> Settings:
         """The same with so many messages in hand per worker process."""
@@ -158,7 +160,7 @@ def _worker(read: Reader) -> WorkerSettings:
     worker = WorkerSettings(
         engine=cast(Engine, read.choice("SLUICE_ENGINE", get_args(Engine), usual.engine)),
         threads=read.whole("SLUICE_WORKER_THREADS", usual.threads, low=1, high=1024),
-        processes=read.whole("SLUICE_WORKER_PROCESSES", _cores(), low=1, high=256),
+        processes=read.whole("SLUICE_WORKER_PROCESSES", cores(), low=1, high=256),
         drain_s=read.seconds("SLUICE_DRAIN_S", usual.drain_s),
         lease_s=read.seconds("SLUICE_LEASE_S", usual.lease_s),
         lost_after_s=read.seconds("SLUICE_LOST_AFTER_S", usual.lost_after_s),
@@ -171,6 +173,6 @@ def _worker(read: Reader) -> WorkerSettings:
     return worker
 
 
-def _cores() -> int:
+def cores() -> int:
     """What this process may use, which in a container is less than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ Unit = Literal["calls", "credits"]
 Value = TypeVar("Value")
 
 HTTP = ("http", "https")
+OURS = "SLUICE_"
+ALIKE = 0.85  # SLUICE_PROT is SLUICE_PORT, SLUICE_DB_PASSWORD (compose's) is not SLUICE_SMOKE_PASSWORD
 
 
 class BadSetting(ValueError):
@@ -74,9 +77,25 @@ class Reader:
     def __init__(self, environ: Mapping[str, str]) -> None:
         """Read from this mapping and from nowhere else."""
         self._environ = environ
+        self._known: set[str] = set()
+
+    def unknown(self) -> tuple[str, ...]:
+        """Names that begin like ours, and that nobody has asked for."""
+        given = {name for name in self._environ if name.startswith(OURS)}
+        return tuple(sorted(given - self._known - {f"{name}_FILE" for name in self._known}))
+
+    def refuse_misspelt(self) -> None:
+        """Refuse a name that was meant to be another: a budget that nobody reads would let all be spent.
+
+        Names that are like none are let pass: an older release meets settings of a newer one.
+        """
+        for name in self.unknown():
+            if meant := get_close_matches(name, self._known, n=1, cutoff=ALIKE):
+                raise BadSetting(f"{name} is no setting: {meant[0]} is")
 
     def text(self, name: str) -> str | None:
         """The text without blanks at its ends."""
+        self._known.add(name)
         return self._environ.get(name, "").strip() or None
 
     def secret(self, name: str) -> Secret | None:

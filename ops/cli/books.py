@@ -23,7 +23,7 @@ from ops.cli.opening import CannotDo, ask, opened, said_clearly
 from ops.cli.options import MOMENT, as_json
 from ops.cli.output import console, plain, show_json, show_table, utc_now
 from ops.cli.processes import started
-from ops.cli.whose import owner, owner_of
+from ops.cli.whose import owner_of, reader
 from ops.importing import Account, FileRow, Format, bring_in, read_rows, rehearse
 from ops.settings import Settings
 
@@ -121,7 +121,7 @@ def verify(*, user: str | None, as_json: bool) -> None:
 
     async def prove(conn: AsyncConnection) -> list[Finding]:
         found: list[Finding] = []
-        for one in [await owner(conn, user)] if user is not None else await proof.users(conn):
+        for one in [await reader(conn, user)] if user is not None else await proof.users(conn):
             found += await proof.verify(conn, one)
         return found
 
@@ -152,7 +152,7 @@ def statement(*, user: str, method: str, form: str, as_of: datetime | None, know
     """
 
     async def read(conn: AsyncConnection) -> View:
-        return await view(conn, await owner(conn, user), Method(method), moments(as_of, known_at))
+        return await view(conn, await reader(conn, user), Method(method), moments(as_of, known_at))
 
     seen = ask(read)
     try:

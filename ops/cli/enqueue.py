@@ -16,6 +16,7 @@ from broker import jobs
 from broker.jobs import KeyReusedError, NewJob, Receipt
 from broker.kinds import UnfitJobError, kinds
 from broker.reparse import REPARSE
+from broker.views import JobView
 from ops.bootstrap import configured_providers
 from ops.cli.following import follow
 from ops.cli.opening import CannotDo, hint, opened, transact
@@ -175,13 +176,18 @@ async def _enqueue(
         wanted = [one.receipt.id for one in told if one.receipt]
         if wait and wanted:
             ended = await follow(settings, database, wanted, timeout=timeout)
-            failed = failed or any(job.state != "succeeded" for job in ended)
+            failed = failed or any(job.state != "succeeded" or _all_refused(job) for job in ended)
             for job in ended:
                 if as_json:
                     show_json({"id": job.id, "state": job.state, "outcome": job.outcome, "error": job.last_error})
                 else:
                     click.echo(f"{job.id}  {plain(job.outcome or '')}" + _because(job.state, job.last_error))
     return failed
+
+
+def _all_refused(job: JobView) -> bool:
+    """Whether rows came and none of them was fit: that is no success to a script."""
+    return job.rejected > 0 and job.rejected == job.found
 
 
 def _because(state: str, error: str | None) -> str:

@@ -16,7 +16,7 @@ from ledger import queries
 from ledger.answers import Detailed, Listed, Place, Story
 from ledger.model import Book
 from ops.cli.opening import CannotDo, ask
-from ops.cli.options import MOMENT, Listing, as_json
+from ops.cli.options import MOMENT, ROW_ID, Listing, as_json
 from ops.cli.output import plain, show_json, show_lines, show_pairs, show_table, told, when
 
 as_of_option = click.option("--as-of", type=MOMENT, help="As it was known at that time, nothing recorded later.")
@@ -75,7 +75,7 @@ def list_items(
             book=Book(book) if book else None,
             provider=provider,
             kind=kind,
-            coin=coin,
+            coin=coin and coin.upper(),
             since=since,
             until=until,
             q=query,
@@ -109,7 +109,7 @@ def list_items(
 
 
 @items.command()
-@click.argument("item", type=int)
+@click.argument("item", type=ROW_ID)
 @as_of_option
 @as_json
 def show(item: int, as_of: datetime | None, as_json: bool) -> None:
@@ -229,7 +229,7 @@ def list_stories(as_of: datetime | None, after: str | None, limit: int, as_json:
 
 
 @stories.command("show")
-@click.argument("story", type=int)
+@click.argument("story", type=ROW_ID)
 @as_of_option
 @as_json
 def show_story(story: int, as_of: datetime | None, as_json: bool) -> None:

@@ -77,7 +77,9 @@ def list_(
             (job.id, when(job.created_at), what(job), job.outcome or job.state, job.progress, job.new, why(job))
             for job in found
         ),
-        none="No jobs. Ask for one: sluice enqueue --help",
+        none="No such jobs."
+        if any((state, provider, kind, stream, before))
+        else "No jobs. Ask for one: sluice enqueue --help",
     )
     if len(found) == limit:
         click.echo(f"More: --before {found[-1].id}", err=True)

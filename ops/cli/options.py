@@ -77,6 +77,8 @@ class Listing(click.Group):
 
 
 SPAN, MOMENT, JSON_OBJECT = Span(), Moment(), JsonObject()
+ROW_ID = click.IntRange(1, 2**63 - 1)
+"""Of an item or a story."""
 
 
 def span_of(text: str) -> timedelta | None:

@@ -25,7 +25,7 @@ from ops.cli.opening import CannotDo, ask
 from ops.cli.options import MOMENT, SPAN, as_json
 from ops.cli.output import show_json, show_pairs, show_table, utc_now
 from ops.cli.pnl import pnl
-from ops.cli.whose import owner
+from ops.cli.whose import owner, reader
 
 AS_OF = click.option("--as-of", type=MOMENT, help="Only what had happened by then.")
 KNOWN_AT = click.option("--known-at", type=MOMENT, help="As it was believed then, before what was recorded later.")
@@ -35,7 +35,7 @@ _POOL = ("account", "coin", "realised", "income", "expense", "open_qty", "open_c
 def _seen(user: str, method: str, as_of: datetime | None, known_at: datetime | None) -> tuple[View, dict[str, Mark]]:
     async def read(conn: AsyncConnection) -> tuple[View, dict[str, Mark]]:
         when = moments(as_of, known_at)
-        return await view(conn, await owner(conn, user), Method(method), when), await marks(conn, when)
+        return await view(conn, await reader(conn, user), Method(method), when), await marks(conn, when)
 
     return ask(read)
 
@@ -169,7 +169,7 @@ def explain(*, disposal: str, user: str, method: str, as_json: bool) -> None:
     """Say why: the lots, fees and prices of DISPOSAL (a trade's id), and the kept page or file row of each."""
 
     async def read(conn: AsyncConnection) -> list[dict[str, Any]]:
-        return await explaining.explain(conn, await owner(conn, user), disposal, Method(method))
+        return await explaining.explain(conn, await reader(conn, user), disposal, Method(method))
 
     try:
         found = ask(read)

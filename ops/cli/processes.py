@@ -13,6 +13,7 @@ import click
 
 from ops import log
 from ops.bootstrap import open_dispatcher
+from ops.cli.ports import require_ports
 from ops.health import health_served
 from ops.metrics.family import family
 from ops.servers import located
@@ -27,6 +28,7 @@ from ops.worker import LEAVE_AFTER_DRAIN_S, run_worker
 def worker(processes: int | None, threads: int | None) -> None:
     """Fetch, dedup and post until told to stop; TERM drains."""
     settings = started()
+    require_ports(settings, gateway=False)
     count = processes or settings.worker.processes
     if threads is not None:
         settings = settings.with_threads(threads)
@@ -57,6 +59,7 @@ async def _run_children(settings: Settings, children: Mapping[str, Sequence[str]
 def dispatch() -> None:
     """Publish what is due and say again what got lost; any number may run, one leads."""
     settings = started()
+    require_ports(settings, gateway=False)
     for library in ("aiormq", "aio_pika"):  # the dispatcher says itself that the broker is away, and says it once
         logging.getLogger(library).setLevel(logging.CRITICAL)
 
@@ -79,6 +82,8 @@ def serve(processes: int | None, one_of: int | None) -> None:
     Example: sluice serve --processes 2
     """
     settings = started()
+    if one_of is None:  # those who are started by another share the port
+        require_ports(settings, gateway=True)
     count = one_of or processes or settings.gateway.processes
     settings = replace(settings, gateway=replace(settings.gateway, processes=count))
     alone = one_of is not None or count == 1

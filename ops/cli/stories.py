@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ledger import regroup
 from ops.cli.items import stories
 from ops.cli.opening import CannotDo, ask
-from ops.cli.options import as_json
+from ops.cli.options import ROW_ID, as_json
 from ops.cli.output import show_json, utc_now
 from workers.stories import telling
 
@@ -18,8 +18,8 @@ by_option = click.option("--by", default=getpass.getuser, show_default="your log
 
 
 @stories.command("merge")
-@click.argument("one", type=int)
-@click.argument("other", type=int)
+@click.argument("one", type=ROW_ID)
+@click.argument("other", type=ROW_ID)
 @by_option
 @as_json
 def merge(one: int, other: int, by: str, as_json: bool) -> None:
@@ -40,7 +40,7 @@ def merge(one: int, other: int, by: str, as_json: bool) -> None:
 
 
 @stories.command("split")
-@click.argument("item", type=int)
+@click.argument("item", type=ROW_ID)
 @by_option
 @as_json
 def split(item: int, by: str, as_json: bool) -> None:

@@ -20,6 +20,7 @@ from ops import log
 from ops.bootstrap import configured_providers, server
 from ops.cli.opening import opened, transact
 from ops.cli.output import utc_now
+from ops.cli.ports import require_ports
 from ops.cli.processes import stop_signal
 from ops.default_streams import default_streams, sandbox_streams
 from ops.demo import sandbox_variables
@@ -60,6 +61,7 @@ def up(broker: BrokerName, no_sandbox: bool, processes: int | None) -> None:
     """
     settings = Settings.from_env()
     log.configure(settings)
+    require_ports(settings, gateway=True)
     asyncio.run(_run(settings, broker, not no_sandbox, processes or settings.worker.processes))
 
 
@@ -72,14 +74,16 @@ async def _run(settings: Settings, broker: BrokerName, with_sandbox: bool, proce
         added = await _register(standing)
         drain_s = standing.settings.worker.drain_s + LEAVE_AFTER_DRAIN_S + 5
         async with kept_running(_children(standing, processes), stop_s=drain_s):
-            await _gateway_listens(standing.settings, stop)
+            listens = await _gateway_listens(standing.settings, stop)
             _tell(standing, processes, added)
+            if not (listens or stop.is_set()):
+                click.echo("sluice: the gateway does not answer yet; its log says why", err=True)
             await stop.wait()
             click.echo("Stopping: messages in hand are finished first.")
     click.echo("Stopped.")
 
 
-async def _gateway_listens(settings: Settings, stop: asyncio.Event) -> None:
+async def _gateway_listens(settings: Settings, stop: asyncio.Event) -> bool:
     """Wait until clients are served, so that what is said to run can be asked; not longer than people wait."""
     until = asyncio.get_running_loop().time() + LISTENS_WITHIN_S
     while not stop.is_set() and asyncio.get_running_loop().time() < until:
@@ -89,7 +93,8 @@ async def _gateway_listens(settings: Settings, stop: asyncio.Event) -> None:
             await asyncio.sleep(0.1)
         else:
             writer.close()
-            return
+            return True
+    return False
 
 
 @asynccontextmanager

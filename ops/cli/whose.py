@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import asyncio
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.auth import users
-from ops.cli.opening import opened, transact
+from ledger.tenancy import acting_for
+from ops.cli.opening import CannotDo, opened, transact
+from ops.cli.output import plain
 from ops.settings import Settings
+
+_HAS_BOOKS = text("SELECT EXISTS (SELECT FROM entries WHERE user_id = :user)")
 
 
 async def owner(conn: AsyncConnection, name: str) -> str:
     """Give the id of a user of this name, else the text itself: books may be kept for somebody who never logs in."""
     user = await users.by_name(conn, name)
     return str(user.id) if user else name
+
+
+async def reader(conn: AsyncConnection, name: str) -> str:
+    """Give the id of a user of this name, or the text itself where it has books; raise CannotDo where neither is so.
+
+    A misspelt name would be proved to agree, and have an empty statement.
+    """
+    if (user := await users.by_name(conn, name)) is not None:
+        return str(user.id)
+    async with acting_for(conn, name):
+        if not (await conn.execute(_HAS_BOOKS, {"user": name})).scalar_one():
+            raise CannotDo(f"{plain(name, 64)} is no user and has no books: `sluice verify` names those there are")
+    return name
 
 
 def owner_of(settings: Settings, name: str) -> str:

@@ -139,3 +139,22 @@ def test_a_refused_address_is_not_repeated_because_it_may_hold_a_password() -> N
 
 def test_the_urls_of_embedded_servers_take_the_place_of_none() -> None:
     assert Settings.from_env({}).with_servers(THREE) == Settings.from_env(THREE)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("SLUICE_PROT", "SLUICE_PORT"),
+        ("SLUICE_CRYPTOPANIC_BUGET", "SLUICE_CRYPTOPANIC_BUDGET"),
+        ("SLUICE_CRYPTOPANC_RATE", "SLUICE_CRYPTOPANIC_RATE"),
+    ],
+)
+def test_a_misspelt_name_is_refused_with_the_one_that_was_meant(name: str, meant: str) -> None:
+    with pytest.raises(BadSetting, match=f"^{name} is no setting: {meant} is$"):
+        Settings.from_env({name: "1"})
+
+
+def test_a_name_that_is_like_none_is_let_pass_and_kept_to_be_told() -> None:
+    others = {"SLUICE_DB_PASSWORD": "x", "SLUICE_VERSION": "1", "SLUICE_GRAFANA_PORT": "1", "SLUICE_FOO_BUDGET": "1"}
+    settings = Settings.from_env({**THREE, "SLUICE_DATABASE_URL_FILE": "unread", "SLUICE_PORT": "1", **others})
+    assert set(settings.unknown) == others.keys()
