@@ -128,12 +128,15 @@ TAMPERINGS = {
     "UPDATE transfers SET amount = amount + 1 WHERE user_id = '{user}' AND n = 0": "chain",
     "UPDATE entries SET recorded_at = recorded_at - interval '1 day' WHERE user_id = '{user}'": "chain",
     "UPDATE batches SET hash = previous WHERE user_id = '{user}' AND n = 1": "chain",
+    """UPDATE batches SET previous = sha256('x'), hash = sha256(sha256('x') || leaves) WHERE user_id = '{user}'
+         AND n = (SELECT max(n) FROM batches WHERE user_id = '{user}')""": "chain",  # right by itself, follows nothing
     "UPDATE balances SET amount = amount + 0.000000000000000001 WHERE user_id = '{user}'": "balances",
     "UPDATE matches SET cost = cost + 0.01 WHERE user_id = '{user}' AND n = 0": "lots",
     "UPDATE lots SET qty = qty * 2 WHERE user_id = '{user}'": "lots",
     "UPDATE matches SET cost = cost + 0.01 WHERE user_id = '{user}' AND lot_entry IS NULL": "methods",
     "UPDATE lots SET cost = cost + 1 WHERE user_id = '{user}'": "methods",
     "UPDATE disposals SET cost = cost - 1 WHERE user_id = '{user}' AND method = 'HIFO'": "matches",
+    "UPDATE disposals SET missing_qty = missing_qty + 1 WHERE user_id = '{user}' AND method = 'LIFO'": "matches",
     "UPDATE disposals SET proceeds = proceeds + 1 WHERE user_id = '{user}' AND method = 'LIFO'": "gains",
 }
 
