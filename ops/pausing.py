@@ -115,15 +115,19 @@ class Pausing:
             await asyncio.gather(following, return_exceptions=True)
 
     async def _follow(self, looked: asyncio.Event) -> None:
+        told = False
         while True:
             try:
                 async with self._connection() as conn:
                     while True:
                         await self.look(conn)
+                        told = False
                         looked.set()
                         await asyncio.sleep(LOOK_EVERY_S)
             except (SQLAlchemyError, OSError) as error:
-                log.warning("pauses_not_read", error=f"{type(error).__name__}: {error}".splitlines()[0][:300])
+                if not told:  # once an outage
+                    log.warning("pauses_not_read", error=f"{type(error).__name__}: {error}".splitlines()[0][:300])
+                told = True
             looked.set()
             await asyncio.sleep(LOOK_EVERY_S)
 

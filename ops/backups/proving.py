@@ -7,7 +7,6 @@ connection in a process of its own: only processes make both faster.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,6 +17,7 @@ from ledger import proof
 from ledger.engine import open_ledger
 from ledger.proof import Finding
 from ops.backups.programs import BackupTrouble
+from ops.settings import cores
 
 
 def proved(url: str, *, processes: int | None = None) -> list[Finding]:
@@ -26,7 +26,7 @@ def proved(url: str, *, processes: int | None = None) -> list[Finding]:
     Raises BackupTrouble where a process died, as for want of memory.
     """
     names = asyncio.run(_users(url))
-    count = min(processes or len(os.sched_getaffinity(0)), len(names))
+    count = min(processes or cores(), len(names))
     if count < 2:
         return [found for name in names for found in of_one(url, name)]
     try:

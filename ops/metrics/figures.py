@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from broker.backlog import Backlog, Freshness
@@ -64,9 +64,10 @@ def of_streams(streams: Sequence[Freshness], now: datetime) -> Figures:
     }
 
 
-def of_standings(standings: Sequence[Standing]) -> Figures:
-    """Tell which providers may be called."""
-    return {"sluice_provider_usable": {(one.name,): float(one.state == "ok") for one in standings}}
+def of_standings(standings: Sequence[Standing], providers: Collection[str]) -> Figures:
+    """Tell which providers may be called; one of which nobody has ever written anything may."""
+    stand = dict.fromkeys(sorted(providers), 1.0) | {one.name: float(one.state == "ok") for one in standings}
+    return {"sluice_provider_usable": {(name,): usable for name, usable in stand.items()}}
 
 
 def of_limits(statuses: Sequence[ProviderStatus]) -> Figures:

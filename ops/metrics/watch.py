@@ -143,7 +143,7 @@ class Watch(Collector):
         now = self._sources.clock()
         async with self._sources.database.connect() as conn:
             streams, standings = await backlog.freshness(conn), await providers.standings(conn)
-        return of_streams(streams, now) | of_standings(standings)
+        return of_streams(streams, now) | of_standings(standings, self._sources.limiter.limits)
 
     async def _limits(self) -> Figures:
         limiter = self._sources.limiter

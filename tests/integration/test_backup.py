@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from asyncio import to_thread
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from broker.messages import DEDUP, fetch_queue
 from ledger import migrate
 from ops.backups.manifest import BOOKS, WORKS, checked
 from ops.backups.programs import BackupTrouble, found, run
+from ops.backups.proving import proved
 from ops.backups.restoring import differences, scratch
 from ops.embedded import Stack
 from tests.bookshop import Desk, row
@@ -195,6 +197,19 @@ async def test_a_damaged_backup_is_refused_before_anything_is_touched(half: Half
     (half.folder / "manifest.json").unlink()
     assert "no manifest.json" in half.shell.fails("restore", str(half.folder), "--drill")
     assert await half.figures() == before
+
+
+async def test_several_processes_prove_books_as_one_does(shop: Workshop, ledger_url: str) -> None:
+    for name in ("ann", "ben", "cat"):
+        await Desk(shop, name).give(TRADES)
+    with psycopg.connect(ledger_url) as conn:
+        conn.execute("SET ROLE sluice_app")
+        conn.execute("SELECT set_config('sluice.user_id', 'ben', true)")
+        conn.execute("UPDATE balances SET amount = amount + 1 WHERE user_id = 'ben'")
+    one, several = [await to_thread(proved, ledger_url, processes=count) for count in (1, 2)]
+    assert one == several
+    assert {found.user for found in several if found.diverges} == {"ben"}
+    assert {"ann", "ben", "cat"} <= {found.user for found in several}
 
 
 async def test_a_row_that_differs_from_the_backup_is_named(half: Half) -> None:

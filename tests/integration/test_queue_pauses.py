@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from asyncio import to_thread
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,13 +15,15 @@ from broker.messages import DEDUP, POST, PROBE, fetch_queue, queues
 from broker.producer import open_producer
 from ops.embedded import Stack
 from tests.integration import test_worker_process as processes
-from tests.integration.test_worker_process import NAMES, WORKER, Plant
+from tests.integration.test_worker_process import NAMES, Plant
 from tests.terminal import Shell
 from tests.workshop import Workshop, eventually
 
 plant = processes.plant
 FETCH = fetch_queue("cryptopanic")
 STOCK = ("-m", "dramatiq", "ops.stock:broker", "--processes", "1", "--threads", "8")
+FOLLOWERS = """SELECT DISTINCT application_name FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND objsubid = 2 AND application_name LIKE 'sluice worker%'"""
 HALF_HOURS = timedelta(minutes=31)
 
 
@@ -48,50 +51,51 @@ async def on_redis(plant: Plant, stack: Stack) -> AsyncIterator[Plant]:
         yield replace(plant, producer=producer, environment={**plant.environment, "SLUICE_BROKER_URL": url})
 
 
-async def closes_and_opens(plant: Plant, words: Sequence[str]) -> None:
-    """One process that runs already and one that starts later leave the queue alone; others are worked on."""
+async def closes_and_opens(plant: Plant, *later: Sequence[str]) -> None:
+    """A process that runs already and those that start later leave the queue alone; the others are worked on."""
     typed, landed = shell(plant), "SELECT FROM pages WHERE state = 'landed' AND deliveries + sends = 0"
-    async with plant.process(*words):
+    async with AsyncExitStack() as running:
+        await running.enter_async_context(plant.process())
         await plant.enqueue([NewJob(PROBE, PROBE)])
         await eventually(counted(plant, "SELECT FROM jobs WHERE state = 'succeeded'", 1), within_s=40)
-        told = typed.one("queues", "drain", DEDUP, "--within", "40s", "--reason", "a look")
+        told = await to_thread(typed.one, "queues", "drain", DEDUP, "--within", "40s", "--reason", "a look")
         assert (told["drained"], told["in_hand_at"]) == (True, {})
-        async with plant.process(*words):
-            await plant.ask(2, pages_max=1)
-            await plant.enqueue([NewJob(PROBE, PROBE)] * 20)
-            await eventually(counted(plant, landed, 2), within_s=40)
-            await eventually(counted(plant, "SELECT FROM jobs WHERE state = 'succeeded'", 21), within_s=40)
-            assert await counted(plant, landed, 2)()
-            assert typed.run("queues", "resume", DEDUP) == "resumed: dedup\n"
-            await eventually(plant.all_are("succeeded"), within_s=40)
+        for words in later:
+            await running.enter_async_context(plant.process(*words))
+        await plant.ask(2, pages_max=1)
+        await plant.enqueue([NewJob(PROBE, PROBE)] * 20)
+        await eventually(counted(plant, landed, 2), within_s=40)
+        await eventually(counted(plant, "SELECT FROM jobs WHERE state = 'succeeded'", 21), within_s=40)
+        await eventually(counted(plant, FOLLOWERS, 1 + len(later)), within_s=40)
+        assert await counted(plant, landed, 2)()
+        assert await to_thread(typed.run, "queues", "resume", DEDUP) == "resumed: dedup\n"
+        await eventually(plant.all_are("succeeded"), within_s=40)
 
 
-async def test_a_paused_queue_is_left_alone_by_every_process_until_it_is_resumed(plant: Plant) -> None:
-    await closes_and_opens(plant, WORKER)
-
-
-async def test_the_same_holds_for_dramatiqs_own_command(plant: Plant) -> None:
+async def test_every_process_leaves_a_paused_queue_alone_dramatiqs_own_too_until_it_is_resumed(plant: Plant) -> None:
     await closes_and_opens(plant, STOCK)
 
 
 async def test_the_same_holds_on_redis(plant: Plant, stack: Stack) -> None:
     async with on_redis(plant, stack) as moved:
-        await closes_and_opens(moved, WORKER)
+        await closes_and_opens(moved)
 
 
 async def test_draining_waits_for_what_is_in_hand_and_names_who_has_it(plant: Plant) -> None:
     typed = shell(plant)
-    plant.faults("slow=1.0,ms=4000")
     await plant.ask(pages_max=1)
-    async with plant.process():
+    async with plant.database.connect() as held, plant.process():
+        await held.exec_driver_sql("LOCK TABLE calls IN SHARE MODE")  # no answer can be written down
         await eventually(counted(plant, "SELECT FROM jobs WHERE lease_until IS NOT NULL", 1), within_s=40)
-        (worker,) = await plant.rows("SELECT worker FROM jobs")
-        said = typed.run("queues", "drain", FETCH, "--within", "1s", exits=1)
+        (job,) = await plant.rows("SELECT worker FROM jobs")
+        # In threads: the sandbox answers on this loop.
+        said = await to_thread(typed.run, "queues", "drain", FETCH, "--within", "1s", exits=1)
         assert f"{FETCH}: after" in said
-        assert f"still in hand at sluice worker {worker.worker}"[:60] in said
-        (listed,) = [one for one in typed.lines("queues") if one["queue"] == FETCH]
+        assert f"still in hand at sluice worker {job.worker}"[:60] in said
+        (listed,) = [one for one in await to_thread(typed.lines, "queues") if one["queue"] == FETCH]
         assert (listed["stands"], len(listed["in_hand_at"])) == ("paused", 1)
-        assert "nothing is in hand" in typed.run("queues", "drain", FETCH, "--within", "40s")
+        await held.rollback()
+        assert "nothing is in hand" in await to_thread(typed.run, "queues", "drain", FETCH, "--within", "40s")
         assert await plant.rows("SELECT FROM jobs WHERE lease_until IS NOT NULL AND landed = 0") == []
 
 

@@ -16,11 +16,13 @@ from dramatiq import Message, MessageProxy
 from dramatiq.brokers.stub import StubBroker
 from prometheus_client.parser import text_string_to_metric_families
 
+from broker.providers import Standing
 from broker.watching import SURE_AFTER_S, RabbitmqWatcher
 from gateway.auth.metrics import METRICS
 from ops.metrics import Meters, log_dropped
 from ops.metrics.exporter import exposition
 from ops.metrics.family import VARIABLE, family
+from ops.metrics.figures import of_standings
 from ops.metrics.gateway import gateway_meters
 from ops.metrics.messages import MessageMeters
 from ops.metrics.series import SERIES, Process, told_by
@@ -229,6 +231,14 @@ def test_a_message_is_counted_by_what_became_of_it(queue: str, error: Exception 
     assert told["sluice_messages_total", (queue, outcome)] == 1
     assert told["sluice_messages_in_hand", ()] == 0
     assert told["sluice_message_seconds_count", (queue,)] == told["sluice_message_wait_seconds_count", (queue,)] == 1
+
+
+# -- standings ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_provider_that_nothing_was_ever_written_about_may_be_called_and_is_told() -> None:
+    told = of_standings([Standing("nansen", "paused", "a new plan", None, None)], {"nansen", "cryptopanic"})
+    assert told == {"sluice_provider_usable": {("cryptopanic",): 1.0, ("nansen",): 0.0}}
 
 
 # -- queues ------------------------------------------------------------------------------------------------------------

@@ -14,24 +14,22 @@ export const queues = {
     h(
       "p",
       { class: "soft" },
-      "Unknown: the broker does not answer, or has no word for it (RabbitMQ tells neither unacknowledged nor delayed " +
-        "messages). How many workers listen is told by the metric sluice_queue_consumers, not by the API.",
+      "Unknown: the broker does not answer. RabbitMQ tells neither unacknowledged nor delayed messages: there are no such " +
+        "columns then. How many workers listen is told by the metric sluice_queue_consumers, not by the API.",
     ),
   ],
 };
 
 export function queueTable(found, { whole = false } = {}) {
   const number = true;
-  const broker = [
-    { head: "Unacknowledged", cell: (one) => count(one.unacked), number },
-    { head: "Delayed", cell: (one) => count(one.delayed), number },
-    { head: "Given up by the broker", cell: (one) => count(one.dead), number },
-  ];
+  const ofBroker = (head, of) => ({ head, cell: (one) => count(one[of]), number, told: found.some((one) => one[of] !== null) });
+  const broker = [ofBroker("Unacknowledged", "unacked"), ofBroker("Delayed", "delayed"), ofBroker("Given up by the broker", "dead")];
+  const away = found.some((one) => one.ready === null);
   const jobs = (state) => ({ head: `Jobs ${state}`, cell: (one) => count(one[`jobs_${state}`]), number });
   const columns = [
     { head: "Queue", names: true, cell: (one) => one.name },
     { head: "Messages ready", cell: (one) => count(one.ready), number },
-    ...(whole ? broker : []),
+    ...(whole ? broker.filter((one) => one.told || away) : []),
     jobs("queued"),
     jobs("running"),
     jobs("waiting"),
