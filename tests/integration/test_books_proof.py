@@ -132,6 +132,7 @@ TAMPERINGS = {
          AND n = (SELECT max(n) FROM batches WHERE user_id = '{user}')""": "chain",  # right by itself, follows nothing
     "UPDATE balances SET amount = amount + 0.000000000000000001 WHERE user_id = '{user}'": "balances",
     "UPDATE matches SET cost = cost + 0.01 WHERE user_id = '{user}' AND n = 0": "lots",
+    "UPDATE matches SET qty = qty + 0.5 WHERE user_id = '{user}' AND n = 0": "lots",
     "UPDATE lots SET qty = qty * 2 WHERE user_id = '{user}'": "lots",
     "UPDATE matches SET cost = cost + 0.01 WHERE user_id = '{user}' AND lot_entry IS NULL": "methods",
     "UPDATE lots SET cost = cost + 1 WHERE user_id = '{user}'": "methods",
