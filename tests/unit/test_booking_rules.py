@@ -320,4 +320,4 @@ def test_a_quote_that_comes_to_less_than_the_smallest_step_moves_nothing() -> No
     dust = row(1, "sell", "1e-24", "1e-18", quote="ETH", rate=Decimal(1))
     booking, (sold,) = book([dust, row(2, "buy", "1", "10")], Rules(Method.HIFO, oversell=Oversell.ZERO_BASIS))
     assert (sold.leg, sold.proceeds) == ("base", 0)
-    assert {key.coin for key in booking.pools} == {"BTC"}
+    assert {coin for _, _, coin in booking.pools} == {"BTC"}
