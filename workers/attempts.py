@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 HELP_LOOKED_FOR_EVERY = timedelta(minutes=15)
 PERIOD_UNKNOWN = timedelta(hours=1)
+RATE_WINDOW_MAX = timedelta(hours=1)  # a window that turns later is looked at again by then
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ async def went_well(works: Works, attempt: Attempt, usage: Usage, done: Callable
     try:
         await done(Done(attempt.lease, charged, usage.remaining))
         if usage.rate_remaining == 0 and usage.rate_reset_s:
-            turns = works.clock() + timedelta(seconds=usage.rate_reset_s)
+            turns = works.clock() + timedelta(seconds=min(usage.rate_reset_s, RATE_WINDOW_MAX.total_seconds()))
             await works.limiter.close_until(attempt.provider.name, turns, "its rate window is full")
     except LimiterUnreachable:
         log.warning("limiter_away")  # the calls table knows what was spent

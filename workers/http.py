@@ -9,7 +9,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from types import TracebackType
@@ -18,10 +18,13 @@ from urllib.parse import quote, quote_plus
 
 import aiohttp
 import orjson
+import structlog
 from yarl import URL
 
-from workers.items import InHeader, Misconfigured, Provider, Refused, Request, RetryLater, Usage
+from workers.items import NO_USAGE, InHeader, Misconfigured, Provider, Refused, Request, RetryLater, Usage
 from workers.providers.refusals import header, http_date
+
+log = structlog.get_logger(__name__)
 
 BODY_MAX_BYTES = 32 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024
@@ -127,7 +130,7 @@ class Fetcher:
         body = redact(raw)
         if status != 200:
             refusal = provider.error(status, headers, body)
-            refusal.status, refusal.usage = status, provider.usage(headers)
+            refusal.status, refusal.usage = status, usage_of(provider, headers)
             raise refusal
         return Answer(
             status, headers, body, self._clock() - started, http_date(header(headers, "Date")), _for_log(url, redact)
@@ -148,7 +151,15 @@ class Fetcher:
         async with self._session.request(
             request.method, url, headers=headers, data=data, allow_redirects=False
         ) as answer:
-            return answer.status, dict(answer.headers), await self._read(provider.name, answer)
+            try:
+                body = await self._read(provider.name, answer)
+            except Refused as refusal:
+                told = usage_of(provider, answer.headers)
+                unsaid = request.cost if answer.status == 200 else None  # it was delivered, though not taken
+                refusal.status = answer.status
+                refusal.usage = replace(told, cost=unsaid if told.cost is None else told.cost)
+                raise
+            return answer.status, dict(answer.headers), body
 
     async def _read(self, name: str, answer: aiohttp.ClientResponse) -> bytes:
         body = bytearray()
@@ -178,6 +189,15 @@ class Fetcher:
                 f"{name}: {token_variable(name)} is not a key (printable, {TOKEN_MIN} characters or more)"
             )
         return token
+
+
+def usage_of(provider: Provider, headers: Mapping[str, str]) -> Usage:
+    """Read what the headers say about limits; what cannot be read tells nothing, so that no answer is lost by it."""
+    try:
+        return provider.usage(headers)
+    except Exception:  # whatever a provider's file meets in a header, the answer is paid for
+        log.exception("usage_unreadable", provider=provider.name)
+        return NO_USAGE
 
 
 def _perhaps_charged(reason: str, request: Request) -> RetryLater:

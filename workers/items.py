@@ -14,6 +14,7 @@ from broker.limits import Budget, Limits, Rate
 from ledger.model import Item
 
 __all__ = [  # with the names of broker.limits, so that a provider file needs this module only
+    "COUNT_MAX",
     "NO_USAGE",
     "Api",
     "Budget",
@@ -40,6 +41,9 @@ __all__ = [  # with the names of broker.limits, so that a provider file needs th
 ]
 
 Mode = Literal["incremental", "backfill"]
+
+COUNT_MAX = 2**31 - 1
+"""No price and no account is larger: such a figure is a fault of its header, and the rows would not hold it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,10 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer says about limits, in its headers or its body; None where it is silent."""
+    """What an answer says about limits, in its headers or its body; None where it is silent.
+
+    Raises ValueError for a ``cost`` or ``remaining`` that is negative or beyond COUNT_MAX.
+    """
 
     cost: int | None = None  # in the budget's unit, as charged
     remaining: int | None = None  # credits or calls left in the period
@@ -169,6 +176,11 @@ class Usage:
     rate_remaining: int | None = None  # calls left in the most constrained rate window
     rate_reset_s: float | None = None  # seconds until that window turns
     plan: str | None = None  # the account's plan, by the provider's name for it
+
+    def __post_init__(self) -> None:
+        for told in (self.cost, self.remaining):
+            if told is not None and not 0 <= told <= COUNT_MAX:
+                raise ValueError(f"{told} is not a number of calls or credits")
 
 
 class ProviderError(Exception):

@@ -33,7 +33,7 @@ from workers.attempts import Attempt, gave_trouble, went_well
 from workers.bookkeeper import Bookkeeper, Rows
 from workers.commits import Commits, Landing
 from workers.database import transact
-from workers.http import Answer
+from workers.http import Answer, usage_of
 from workers.inbox import Inbox
 from workers.items import Dataset, Malformed, Parsed, Provider, ProviderError, Refused, Request, Usage
 from workers.plan import page_of, provider_of, pull_of
@@ -150,7 +150,7 @@ class Pipeline:
         except ProviderError as error:
             await gave_trouble(self.works, attempt, error)
             return None, False
-        usage = provider.usage(answer.headers)
+        usage = usage_of(provider, answer.headers)
         page = await self._land(attempt, answer, usage)
         return page, await went_well(self.works, attempt, usage, self.commits.done)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from workers.http import Answer, Fetcher, token_variable
+from workers.http import Answer, Fetcher, token_variable, usage_of
 from workers.items import Misconfigured, NotThere, Provider, QuotaUsedUp, Refused, Request, RetryLater, Usage
 from workers.providers import load_providers
 
@@ -125,6 +125,17 @@ async def test_a_refusal_is_named_by_the_provider_and_carries_its_usage() -> Non
     assert (caught.value.usage.remaining, caught.value.usage.cost) == (3, 0)
 
 
+async def test_headers_that_a_provider_cannot_read_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: Mapping[str, str]) -> Usage:
+        raise OverflowError("some header")
+
+    monkeypatch.setattr(NANSEN, "usage", fails)
+    assert usage_of(NANSEN, {}) == Usage()
+    with pytest.raises(RetryLater) as caught:
+        await fetched(answering(status=500), NANSEN, NETFLOW)
+    assert caught.value.usage == Usage()
+
+
 async def test_a_404_is_not_there() -> None:
     with pytest.raises(NotThere):
         await fetched(answering(status=404, text="<html>gone</html>"))
@@ -183,6 +194,18 @@ async def test_a_body_over_the_limit_is_refused_also_when_it_comes_compressed() 
     packed = gzip.compress(b"0" * 1_000_000)
     with pytest.raises(Refused, match="larger than 1000 bytes"):
         await fetched(answering(body=packed, headers={"Content-Encoding": "gzip"}), body_max_bytes=1000)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "cost"),
+    [(200, {}, 5), (200, {"X-Nansen-Credits-Used": "7"}, 7), (500, {}, None), (500, {"X-Nansen-Credits-Used": "1"}, 1)],
+)
+async def test_an_answer_too_large_to_take_was_delivered_and_paid_for(
+    status: int, headers: dict[str, str], cost: int | None
+) -> None:
+    with pytest.raises(Refused) as caught:
+        await fetched(answering(status=status, body=b"0" * 2000, headers=headers), NANSEN, NETFLOW, body_max_bytes=1000)
+    assert (caught.value.status, caught.value.usage) == (status, Usage(cost=cost))
 
 
 @asynccontextmanager

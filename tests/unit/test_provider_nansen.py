@@ -79,6 +79,8 @@ def test_the_account_is_a_free_get_without_rows_that_tells_what_is_left() -> Non
     request = PROVIDER.request(asked, None)
     assert (request.method, request.path, request.cost, request.json) == ("GET", "/api/v1/account", 0, None)
     assert parse(fixture("account.json"), asked) == Parsed(usage=Usage(remaining=90, plan="free"))
+    with pytest.raises(Malformed, match="not a number of calls or credits"):
+        parse(b'{"credits_remaining": 3000000000}', asked)
     with pytest.raises(Malformed):
         parse(b'{"plan": "free"}', asked)
 

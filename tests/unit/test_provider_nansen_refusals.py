@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from workers.items import Misconfigured, NotThere, ProviderError, QuotaUsedUp, Refused, RetryLater, Usage
+from workers.items import COUNT_MAX, Misconfigured, NotThere, ProviderError, QuotaUsedUp, Refused, RetryLater, Usage
 from workers.providers.nansen import PROVIDER
 
 
@@ -95,6 +95,19 @@ def test_headers_tell_credits_and_rates_and_resets_are_seconds() -> None:
         "Retry-After": "2",
     }
     assert PROVIDER.usage(headers) == Usage(cost=5, remaining=9995, retry_after_s=2, rate_remaining=13, rate_reset_s=1)
+
+
+@pytest.mark.parametrize("told", ["2147483648", "3000000000", "1e300", "-1", "inf", "nan", ""])
+def test_a_price_or_an_account_beyond_all_measure_tells_nothing(told: str) -> None:
+    headers = {"X-Nansen-Credits-Used": told, "X-Nansen-Credits-Remaining": told}
+    assert PROVIDER.usage(headers) == Usage()
+    assert PROVIDER.usage(headers | {"X-Nansen-Credits-Cost": "5"}).cost == 5
+
+
+def test_the_largest_count_that_rows_hold_is_told() -> None:
+    assert PROVIDER.usage({"X-Nansen-Credits-Used": "2147483647"}).cost == COUNT_MAX
+    with pytest.raises(ValueError, match="not a number of calls or credits"):
+        Usage(cost=COUNT_MAX + 1)
 
 
 def test_a_failed_answer_may_tell_its_price_only() -> None:

@@ -14,6 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
 from workers.items import (
+    COUNT_MAX,
     InHeader,
     Malformed,
     Misconfigured,
@@ -222,6 +223,10 @@ def test_v2_fields_are_read_under_their_v3_names() -> None:
     assert one.body["content"] == "The full text of the story."
     assert one.body["topic"] == "finance"
     assert "description" not in two.body
+
+
+def test_a_count_of_pages_beyond_all_measure_is_no_larger_than_rows_hold() -> None:
+    assert parse(page_of(article(), total_pages=10**11)).pages_total == COUNT_MAX
 
 
 @pytest.mark.parametrize("total_pages", [0, 1])

@@ -188,11 +188,11 @@ def _warnings(answer: Row) -> tuple[str, ...]:
 def _account(answer: Row) -> Usage:
     try:
         left, plan = reading.whole(answer, "credits_remaining"), reading.maybe_text(answer, "plan")
-    except reading.BadRow as error:
+        if left is None:
+            raise Malformed("account: credits_remaining is missing")
+        return Usage(remaining=left, plan=plan or None)
+    except ValueError as error:  # BadRow, or no number of credits
         raise Malformed(f"account: {error}") from None
-    if left is None:
-        raise Malformed("account: credits_remaining is missing")
-    return Usage(remaining=left, plan=plan or None)
 
 
 _ENDPOINTS: Mapping[str, Endpoint] = {

@@ -17,6 +17,7 @@ from typing import Any
 
 from ledger.model import Book, Item
 from workers.items import (
+    COUNT_MAX,
     Api,
     Budget,
     Dataset,
@@ -136,7 +137,7 @@ def _narrowed(page: Page, at: Cursor) -> str | None:
 
 def _count(answer: Mapping[str, Any], name: str) -> int:
     value = answer.get(name)
-    return value if isinstance(value, int) and 0 <= value < 10**12 else 0
+    return min(value, COUNT_MAX) if isinstance(value, int) and value >= 0 else 0
 
 
 def _articles(answer: Mapping[str, Any]) -> list[Any]:

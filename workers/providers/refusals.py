@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import Any
 
-from workers.items import Malformed, Misconfigured, NotThere, ProviderError, QuotaUsedUp, Refused, RetryLater
+from workers.items import COUNT_MAX, Malformed, Misconfigured, NotThere, ProviderError, QuotaUsedUp, Refused, RetryLater
 
 WORDS_MAX = 200
 _QUOTA = re.compile(
@@ -46,9 +46,9 @@ def seconds(headers: Mapping[str, str], *names: str) -> float | None:
 
 
 def count(headers: Mapping[str, str], *names: str) -> int | None:
-    """Give the first of these headers that is a non-negative number, whole."""
-    value = seconds(headers, *names)
-    return None if value is None else int(value)
+    """Give the first of these headers that is a number of 0 to COUNT_MAX, whole."""
+    told = (_finite(header(headers, name)) for name in names)
+    return next((int(value) for value in told if value is not None and value <= COUNT_MAX), None)
 
 
 def _finite(value: Any) -> float | None:
