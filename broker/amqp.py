@@ -16,7 +16,7 @@ from typing import Any
 from pika import URLParameters, frame, spec
 from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport
-from pika.exceptions import AMQPError
+from pika.exceptions import AMQPError, StreamLostError
 
 from broker.frames import cut
 
@@ -70,9 +70,9 @@ class Link:
         self.drop()
 
     def drop(self) -> None:
-        """Let go of the connection without a word; ``closed`` follows."""
-        if not self.closed.done():
-            self._raw.drop()
+        """Let go of the connection without a word."""
+        self._raw.drop()
+        _settle(self.closed, "given up")
 
     def _on_closed(self, _: object, why: BaseException) -> None:
         _settle(self.closed, _said(why))
@@ -234,6 +234,7 @@ class _Connection(AsyncioConnection):
 
     _frame_buffer: bytes  # what has come of a frame that is not whole yet
     _body_max_length: int
+    _error: Exception | None  # why it ends
 
     def __init__(self, parameters: URLParameters, **callbacks: Any) -> None:
         self.took: dict[int, Took] = {}
@@ -263,6 +264,8 @@ class _Connection(AsyncioConnection):
     def drop(self) -> None:
         """Let go of the socket without a word."""
         if self._transport is not None:
+            # Without a reason, pika would tell nobody that it has ended.
+            self._error = self._error or StreamLostError("given up")
             self._transport.abort()
 
 

@@ -77,12 +77,12 @@ class Outbox:
     @property
     def is_open(self) -> bool:
         """Whether the channel is there."""
-        return not self._channel.closed.done()
+        return not (self._channel.closed.done() or self.link.closed.done())
 
     @property
     def is_ready(self) -> bool:
         """Whether it makes sense to put messages here."""
-        return not (self.undeclared or self._channel.closed.done())
+        return self.is_open and not self.undeclared
 
     async def publish(self, messages: Sequence[Outgoing], *, since: float) -> None:
         """Send these, and wait until the broker has taken all; raises NotTaken with those that it has not.

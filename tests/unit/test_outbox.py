@@ -56,6 +56,7 @@ class FakeLink:
 
     def __init__(self, channel: FakeChannel) -> None:
         self._channel = channel
+        self.closed = channel.closed
         self.blocked = False
         self.on_unblocked: Any = None
 
