@@ -39,10 +39,10 @@ async def test_a_process_that_is_told_to_stop_answers_everybody_it_accepted(
     async with gateway.parts.database.begin() as conn:
         await users.add(conn, Origin("operator"), "stopper", "user", KEPT, now=gateway.parts.now())
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ops.cli", "serve", env=environment, stderr=asyncio.subprocess.PIPE
+        sys.executable, "-m", "ops.cli", "serve", env=environment, stdout=asyncio.subprocess.PIPE
     )
-    assert process.stderr is not None
-    log = asyncio.create_task(process.stderr.read())
+    assert process.stdout is not None
+    log = asyncio.create_task(process.stdout.read())
     try:
         token, tally = await token_of(f"http://127.0.0.1:{port}"), Tally()
         clients = [asyncio.create_task(ask_on(port, token, tally)) for _ in range(CLIENTS)]

@@ -36,7 +36,6 @@ BEYOND: Mapping[str, tuple[str, str]] = {
     "schedule_stream": ("422", "cron has a calendar: there is no 31st of April"),
     "add_user": ("422", "a password must not be one that everybody guesses"),
     "change_password": ("422", "the same"),
-    "make_key": ("422", "159.0 is a whole number to JSON Schema, and none where null is taken as well"),
     "pause_provider": ("422", "until when: a moment that is not over"),
     "login": ("422", "scopes that the user's role has"),
 }
