@@ -11,11 +11,11 @@ from uuid import uuid4
 
 import aio_pika
 import dramatiq
-from dramatiq.middleware import AsyncIO
 
 from broker.connect import QuorumBroker, from_url
 from broker.producer import RabbitmqProducer, open_producer
 from ops.engine import AsyncWorker, LoopWorker
+from ops.engine.process import FastLoop
 from tests.workshop import eventually
 
 IN_HAND = 8
@@ -69,7 +69,7 @@ class Bench:
         self.begun: list[int] = []
         self.ended: list[int] = []
         self.act: Callable[[int], Awaitable[None]] = self.nothing
-        self.broker = from_url(url, middleware=[AsyncIO()])
+        self.broker = from_url(url, middleware=[FastLoop()])
         assert isinstance(self.broker, QuorumBroker)
         declare = dramatiq.actor(actor_name=queue, queue_name=queue, broker=self.broker)
         declare(self.work)
