@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -58,53 +57,51 @@ async def standings(conn: AsyncConnection) -> list[Standing]:
 async def stand(
     conn: AsyncConnection, name: str, state: State, *, reason: str | None, until: datetime | None = None, now: datetime
 ) -> None:
-    """Write how a provider stands; back at ok, the jobs that waited for it are due at once."""
-    await conn.execute(
-        text(
-            """INSERT INTO providers (name, state, reason, until, updated_at)
-            VALUES (:name, :state, :reason, :until, :now)
-            ON CONFLICT (name) DO UPDATE SET state = :state, reason = :reason, until = :until, updated_at = :now"""
-        ),
-        {"name": name, "state": state, "reason": reason, "until": until, "now": now},
-    )
+    """Write how a provider is to stand, whatever it was; back at ok, the jobs that waited for it are due at once."""
+    await conn.execute(_STAND, {"name": name, "state": state, "reason": reason, "until": until, "now": now})
     if state == "ok":
-        await conn.execute(
-            text(
-                """UPDATE jobs SET run_at = :now, published_at = NULL
-                WHERE queue = 'fetch.' || CAST(:name AS text) AND state = 'waiting' AND reason LIKE 'provider %'"""
-            ),
-            {"name": name, "now": now},
-        )
+        await _wake(conn, name, now)
 
 
-async def over(conn: AsyncConnection, stood: Standing, *, now: datetime) -> None:
-    """The time that a provider was not to be called for is over, unless something else was said meanwhile."""
-    if await standing(conn, stood.name) == stood:
-        await stand(conn, stood.name, "ok", reason=None, now=now)
+async def found(
+    conn: AsyncConnection,
+    name: str,
+    state: Literal["disabled", "used_up"],
+    *,
+    reason: str,
+    until: datetime | None = None,
+    now: datetime,
+) -> None:
+    """Write what a worker found out; what an operator has paused stays paused, and not for less than ``until``."""
+    await conn.execute(_FOUND, {"name": name, "state": state, "reason": reason, "until": until, "now": now})
 
 
-async def called(conn: AsyncConnection, call: Call, *, remaining: int | None = None) -> None:
-    """Write down a call, and what the provider said is left."""
-    await called_all(conn, [(call, remaining)])
+async def over(conn: AsyncConnection, name: str, *, now: datetime) -> Standing:
+    """Let a provider be called again whose time is over; give how it stands, for who has said otherwise meanwhile."""
+    if (await conn.execute(_OVER, {"name": name, "now": now})).rowcount:
+        await _wake(conn, name, now)
+    return await standing(conn, name)
 
 
-async def called_all(conn: AsyncConnection, calls: Sequence[tuple[Call, int | None]]) -> None:
-    """Write down several calls, each with what its provider said is left; what the last one heard holds."""
-    rows = [
-        {
-            "provider": call.provider,
-            "dataset": call.dataset,
-            "job": call.job,
-            "at": call.at,
-            "status": call.status,
-            "outcome": call.outcome,
-            "cost": call.cost,
-            "seconds": call.seconds,
-        }
-        for call, _ in calls
-    ]
-    await conn.execute(_CALLED, {"rows": orjson.dumps(rows).decode()})
-    await heard_all(conn, calls)
+async def mended(conn: AsyncConnection, name: str, *, now: datetime) -> None:
+    """Let a provider be called again that was disabled; one that is paused or used up stays so."""
+    if (await conn.execute(_MENDED, {"name": name, "now": now})).rowcount:
+        await _wake(conn, name, now)
+
+
+async def _wake(conn: AsyncConnection, name: str, now: datetime) -> None:
+    await conn.execute(_WAKE, {"name": name, "now": now})
+
+
+async def call_number(conn: AsyncConnection) -> int:
+    """Take the number of a call that is to be written, so that writing it again changes nothing."""
+    return int((await conn.execute(_NUMBER)).scalar_one())
+
+
+async def called(conn: AsyncConnection, call: Call, *, number: int | None = None, remaining: int | None = None) -> None:
+    """Write down a call, and what the provider said is left; with its ``number`` once, however often it is said."""
+    await conn.execute(_CALLED, {**asdict(call), "number": number})
+    await heard_all(conn, [(call, remaining)])
 
 
 async def heard_all(conn: AsyncConnection, calls: Sequence[tuple[Call, int | None]]) -> None:
@@ -123,11 +120,40 @@ async def spent_since(conn: AsyncConnection, name: str, since: datetime) -> int:
     return int(total.scalar_one())
 
 
+_STAND = text(
+    """INSERT INTO providers (name, state, reason, until, updated_at) VALUES (:name, :state, :reason, :until, :now)
+    ON CONFLICT (name) DO UPDATE SET state = :state, reason = :reason, until = :until, updated_at = :now"""
+)
+
+_PAUSED = "providers.state = 'paused' AND (providers.until IS NULL OR providers.until > :now)"
+
+_FOUND = text(
+    f"""INSERT INTO providers (name, state, reason, until, updated_at) VALUES (:name, :state, :reason, :until, :now)
+    ON CONFLICT (name) DO UPDATE SET updated_at = :now,
+        state = CASE WHEN {_PAUSED} THEN providers.state ELSE :state END,
+        reason = CASE WHEN {_PAUSED} THEN providers.reason ELSE :reason END,
+        until = CASE WHEN NOT ({_PAUSED}) THEN CAST(:until AS timestamptz)
+            WHEN providers.until IS NOT NULL THEN greatest(providers.until, :until) END"""  # noqa: S608  constants only
+)
+
+_OK = "UPDATE providers SET state = 'ok', reason = NULL, until = NULL, updated_at = :now WHERE name = :name"
+
+_OVER = text(f"{_OK} AND state <> 'ok' AND until <= :now")
+
+_MENDED = text(f"{_OK} AND state = 'disabled'")
+
+_WAKE = text(
+    """UPDATE jobs SET run_at = :now, published_at = NULL
+    WHERE queue = 'fetch.' || CAST(:name AS text) AND state = 'waiting' AND reason LIKE 'provider %'"""
+)
+
+_NUMBER = text("SELECT nextval(pg_get_serial_sequence('calls', 'id'))")
+
 _CALLED = text(
-    """INSERT INTO calls (provider, dataset, job_id, at, status, outcome, cost, seconds)
-    SELECT provider, dataset, job, at, status, outcome, cost, seconds
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(provider text, dataset text, job uuid, at timestamptz,
-        status smallint, outcome text, cost int, seconds float8)"""
+    """INSERT INTO calls (id, provider, dataset, job_id, at, status, outcome, cost, seconds) OVERRIDING SYSTEM VALUE
+    VALUES (coalesce(CAST(:number AS bigint), nextval(pg_get_serial_sequence('calls', 'id'))),
+        :provider, :dataset, :job, :at, :status, :outcome, :cost, :seconds)
+    ON CONFLICT (id) DO NOTHING"""
 )
 
 _LEFT = text(

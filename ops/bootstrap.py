@@ -124,16 +124,19 @@ def spent_in(database: AsyncEngine) -> SpentSince:
 
 
 async def stand_by_keys(database: AsyncEngine, fetcher: Fetcher, providers: Mapping[str, Provider]) -> None:
-    """Disable the providers that have no key; a start with a key is a new chance for one that was disabled."""
+    """Disable the providers that have no key; a start with a key is a new chance for one that was disabled.
+
+    What an operator has paused, and what is used up, stays so in either case.
+    """
     now = utc_now()
     async with database.begin() as conn:
         for name in sorted(providers):
             stands = await provider_rows.standing(conn, name)
-            if not fetcher.has_token(name):
+            if fetcher.has_token(name):
+                await provider_rows.mended(conn, name, now=now)
+            elif stands.state in {"ok", "disabled"}:
                 reason = f"set {token_variable(name)} and start the workers again"
-                await provider_rows.stand(conn, name, "disabled", reason=reason, now=now)
-            elif stands.state == "disabled":
-                await provider_rows.stand(conn, name, "ok", reason=None, now=now)
+                await provider_rows.found(conn, name, "disabled", reason=reason, now=now)
 
 
 @asynccontextmanager

@@ -76,8 +76,10 @@ async def gave_trouble(works: Works, attempt: Attempt, error: ProviderError) -> 
         seconds=(now - attempt.asked_at).total_seconds(),
     )
 
+    number = await transact(works.database, providers.call_number)
+
     async def write(conn: AsyncConnection) -> None:
-        await providers.called(conn, call, remaining=usage.remaining)
+        await providers.called(conn, call, number=number, remaining=usage.remaining)
         await _move_job(conn, works, attempt, error, now)
 
     await transact(works.database, write)
@@ -94,12 +96,12 @@ async def _move_job(conn: AsyncConnection, works: Works, attempt: Attempt, error
         case Refused():
             await jobs.fail(conn, job, error=text, now=now)
         case Misconfigured():
-            await providers.stand(conn, provider.name, "disabled", reason=text, now=now)
+            await providers.found(conn, provider.name, "disabled", reason=text, now=now)
             until, reason = now + HELP_LOOKED_FOR_EVERY, f"provider {provider.name} is disabled: {text}"
             await jobs.put_off(conn, job, until=until, reason=reason, error=text, counted=False)
         case QuotaUsedUp():
             until = quota_until(provider, error, now)
-            await providers.stand(conn, provider.name, "used_up", reason=text, until=until, now=now)
+            await providers.found(conn, provider.name, "used_up", reason=text, until=until, now=now)
             reason = f"provider {provider.name} is used up until {until:%Y-%m-%d %H:%M}Z: {text}"
             await jobs.put_off(conn, job, until=until, reason=reason, error=text, counted=False)
         case _:

@@ -110,10 +110,10 @@ class Pipeline:
 
     async def _may_call(self, job: Claimed, standing: Standing) -> bool:
         now = self.works.clock()
-        if standing.state == "ok":
-            return True
         if standing.until is not None and standing.until <= now:
-            await self._transact(lambda conn: providers.over(conn, standing, now=now))
+            name = standing.name
+            standing = await self._transact(lambda conn: providers.over(conn, name, now=now))
+        if standing.state == "ok":
             return True
         until = standing.until or now + CLOSED_FOR
         reason = f"provider {standing.name} is {standing.state.replace('_', ' ')}: {standing.reason}"

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import timedelta
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import pytest
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tests.workshop import Workshop
 
-MINUTE = timedelta(minutes=1)
+FETCH = "fetch.cryptopanic"
+
+
+class Unheard:
+    """A database that commits, and whose word of it is lost for the first commits."""
+
+    def __init__(self, engine: AsyncEngine, times: int) -> None:
+        self._engine, self._left = engine, times
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        async with self._engine.begin() as conn:
+            yield conn
+        if self._left:
+            self._left -= 1
+            raise OperationalError("COMMIT", None, OSError("the connection was closed"), connection_invalidated=True)
 
 
 @pytest.mark.parametrize(
@@ -34,3 +52,21 @@ async def test_an_answer_is_kept_whatever_its_headers_claim(shop: Workshop, head
     await shop.run()
     row, (page,) = await shop.job(job), await shop.pages(job)
     assert (row.state, page.state, page.cost, shop.calls("nansen")) == ("succeeded", "posted", cost, 1)
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_a_failed_call_whose_commit_was_not_heard_is_counted_once(shop: Workshop, times: int) -> None:
+    await shop.faults("cryptopanic:503=1.0")
+    fetch, real = shop.works.fetcher.fetch, shop.database
+
+    async def loses_word(*asked: Any, **how: Any) -> Any:
+        shop.works.database = cast("AsyncEngine", Unheard(real, times))
+        return await fetch(*asked, **how)
+
+    shop.works.fetcher.fetch = loses_word  # type: ignore[method-assign]
+    job = await shop.ask()
+    await shop.deliver(FETCH)
+    shop.works.database = real
+    row = await shop.job(job)
+    assert (row.state, row.attempt) == ("waiting", 1)
+    assert [(call.job_id, call.status) for call in await shop.rows("SELECT * FROM calls")] == [(job, 503)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -12,8 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker import jobs, providers
 from broker.limits import Budget, Limits, Rate
+from ops.bootstrap import stand_by_keys
 from ops.sandbox import Allowance, SandboxConfig
-from tests.workshop import KEYS, Workshop, open_workshop
+from ops.sandbox.answers import Answer
+from tests.workshop import KEYS, START, Workshop, open_workshop
+from workers.http import Fetcher
 from workers.items import Pull, Request
 from workers.providers.cryptopanic import CryptoPanic
 from workers.works import Policy
@@ -96,6 +100,85 @@ async def test_a_provider_whose_time_is_over_stands_well_again(shop: Workshop) -
     await shop.settle(by=MINUTE)
     stands = await shop.standing("cryptopanic")
     assert (stands.state, stands.reason, stands.until) == ("ok", None, None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "ends", "held_until"),
+    [
+        (Answer({"info": "Token is not valid"}, 401), None, None),
+        (Answer({"info": "API monthly quota exceeded"}, 403), None, None),
+        (Answer({"info": "API monthly quota exceeded"}, 403), START + MINUTE, DECEMBER),
+        (Answer({"info": "API monthly quota exceeded"}, 403), DECEMBER + MINUTE, DECEMBER + MINUTE),
+        (Answer({"info": "Token is not valid"}, 401), START + MINUTE, START + MINUTE),
+    ],
+)
+async def test_a_pause_outlives_what_a_call_under_way_finds_out(
+    ledger: AsyncEngine, limiter_url: str, answer: Answer, ends: datetime | None, held_until: datetime | None
+) -> None:
+    limits = {"cryptopanic": Limits(rates=(Rate(100_000, 1.0),), budget=Budget(3000, "month"), timeout_s=10.0)}
+    async with open_workshop(ledger, limiter_url, limits=limits) as shop:
+        api: Any = shop.sandbox.state.apis["cryptopanic"]
+        api.answer = lambda _: answer
+        fetch = shop.works.fetcher.fetch
+
+        async def paused_meanwhile(*asked: Any, **how: Any) -> Any:
+            async with shop.database.begin() as conn:
+                await providers.stand(conn, "cryptopanic", "paused", reason="stop", until=ends, now=shop.clock())
+            return await fetch(*asked, **how)
+
+        shop.works.fetcher.fetch = paused_meanwhile  # type: ignore[method-assign]
+        await shop.ask()
+        await shop.run()
+        stands = await shop.standing("cryptopanic")
+        assert (stands.state, stands.reason, stands.until) == ("paused", "stop", held_until)
+
+
+async def test_a_pause_that_is_over_gives_way_to_what_a_call_finds_out(shop: Workshop) -> None:
+    async with shop.database.begin() as conn:
+        over, now = shop.clock(), shop.clock() + SECOND
+        await providers.stand(conn, "cryptopanic", "paused", reason="stop", until=over, now=over)
+        await providers.found(conn, "cryptopanic", "used_up", reason="no more", until=DECEMBER, now=now)
+        assert (await providers.standing(conn, "cryptopanic")).state == "used_up"
+
+
+async def test_a_provider_that_is_paused_as_its_time_ends_is_not_called(shop: Workshop) -> None:
+    async with shop.database.begin() as conn:
+        await providers.stand(conn, "cryptopanic", "used_up", reason="no more", until=START, now=shop.clock())
+    job, claim = await shop.ask(), shop.pipeline.commits.job
+
+    async def paused_meanwhile(queue: str) -> Any:
+        claimed = await claim(queue)
+        async with shop.database.begin() as conn:
+            await providers.stand(conn, "cryptopanic", "paused", reason="stop", now=shop.clock())
+        return claimed
+
+    shop.pipeline.commits.job = paused_meanwhile  # type: ignore[method-assign]
+    await shop.run()
+    row = await shop.job(job)
+    assert (row.state, row.reason, shop.calls("cryptopanic")) == ("waiting", "provider cryptopanic is paused: stop", 0)
+    assert (await shop.standing("cryptopanic")).state == "paused"
+
+
+@pytest.mark.parametrize(
+    ("stood", "without_key", "with_key"),
+    [
+        ("ok", "disabled", "ok"),
+        ("disabled", "disabled", "ok"),
+        ("paused", "paused", "paused"),
+        ("used_up", "used_up", "used_up"),
+    ],
+)
+async def test_what_starts_with_or_without_a_key_leaves_pauses_and_quotas_alone(
+    shop: Workshop, stood: providers.State, without_key: str, with_key: str
+) -> None:
+    known = {"nansen": shop.works.providers["nansen"]}
+    async with shop.database.begin() as conn:
+        await providers.stand(conn, "nansen", stood, reason="stop", now=shop.clock())
+    for keys, expected in (({}, without_key), (KEYS, with_key)):
+        await stand_by_keys(shop.database, Fetcher(keys), known)
+        stands = await shop.standing("nansen")
+        assert stands.state == expected
+        assert (stands.reason == "stop") == (stood in {"paused", "used_up"})
 
 
 async def test_a_missing_key_is_said_and_nothing_is_called(ledger: AsyncEngine, limiter_url: str) -> None:
