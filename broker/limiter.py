@@ -40,6 +40,7 @@ from broker.scripts import (
 from broker.verdicts import Because, Granted, Lease, ProviderStatus, Told, Wait, WaitState, sentence, status_of
 
 __all__ = [
+    "Ask",
     "Breaker",
     "Budget",
     "Done",
@@ -75,6 +76,18 @@ class Breaker:
     open_s: float = 30.0
     open_s_max: float = 900.0
     jitter: float = 0.1  # an opening is longer by up to this share, so that providers do not come back in step
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question for one call of ``cost`` (in the unit of the budget; 0 is free of it).
+
+    What is granted is booked for ``lease``: the same question asked again is answered again, and booked once.
+    """
+
+    provider: str
+    cost: int = 1
+    lease: str = field(default_factory=lambda: uuid4().hex)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,24 +133,27 @@ class ProviderLimiter:
         self._run = Scripts(self.redis)
 
     async def acquire(self, provider: str, cost: int = 1, *, patience_s: float = 2.0) -> Granted | Wait:
-        """Ask for one call of ``cost`` (in the unit of the budget; 0 is free of it).
+        """Ask for one call.
 
         Granted: sleep ``delay_s``, at most ``patience_s``, call, then release.  Wait: nothing was booked.
         """
-        return (await self.acquire_all([(provider, cost)], patience_s=patience_s))[0]
+        return (await self.acquire_all([Ask(provider, cost)], patience_s=patience_s))[0]
 
-    async def acquire_all(self, wanted: Sequence[tuple[str, int]], *, patience_s: float = 2.0) -> list[Granted | Wait]:
-        """Ask for several (provider, cost) as ``acquire`` does, in order and in one trip to Redis."""
-        asked = [self._asked(provider, cost, patience_s) for provider, cost in wanted]
+    async def acquire_all(self, wanted: Sequence[Ask], *, patience_s: float = 2.0) -> list[Granted | Wait]:
+        """Ask several questions as ``acquire`` does, in order and in one trip to Redis.
+
+        Where it raises, some may have been booked: ask the same ones again.
+        """
+        asked = [self._asked(ask, patience_s) for ask in wanted]
         told = await self._run.all([("acquire", ask.keys, (ask.text,)) for ask in asked])
         return [await self._decided(ask, *answer) for ask, answer in zip(asked, told, strict=True)]
 
-    def _asked(self, provider: str, cost: int, patience_s: float) -> _Asked:
+    def _asked(self, wanted: Ask, patience_s: float) -> _Asked:
+        provider, cost, lease = wanted.provider, wanted.cost, wanted.lease
         if cost < 0 or not 0 <= patience_s <= PATIENCE_S_MAX:
             raise ValueError(f"cost {cost} must not be negative, patience {patience_s} s within {PATIENCE_S_MAX:g} s")
         limits, now = self._limits(provider), self._now()
         period = period_at(limits.budget.period, now) if limits.budget and cost else None
-        lease = uuid4().hex
         names = [key(provider, name) for name in ("closed", "breaker", "leases", "slots", "promised")]
         keys = [*names, budget_key(provider, period), key(provider, "lease", lease)]
         ask = question(limits, cost, period, lease=lease, patience_s=patience_s, spread_s=self.spread_s)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from broker import jobs, pages, providers
 from broker.jobs import Claimed
-from broker.limiter import Done
+from broker.limiter import Ask, Done
 from broker.pages import Counts, Decision, LandedPage, NewPage
 from broker.providers import Call, Standing
 from broker.verdicts import Granted, Wait
@@ -68,10 +68,10 @@ class Commits:
         self.land: Together[Landing, bool] = Together(
             self._land, weight_of=lambda landing: len(landing.page.body), weight_max=BYTES_AT_ONCE
         )
-        self.acquire: Together[tuple[str, int], Granted | Wait] = Together(self._acquire)
+        self.acquire: Together[Ask, Granted | Wait] = Together(self._acquire)
         self.done: Together[Done, None] = Together(self._done)
 
-    async def _acquire(self, asked: Sequence[tuple[str, int]]) -> Sequence[Granted | Wait]:
+    async def _acquire(self, asked: Sequence[Ask]) -> Sequence[Granted | Wait]:
         return await self.works.limiter.acquire_all(asked)
 
     async def job(self, queue: str) -> tuple[Claimed, Standing] | None:

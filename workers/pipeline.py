@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from broker import jobs, pages, providers, spoiled
 from broker.jobs import Claimed
-from broker.limiter import LimiterUnreachable
+from broker.limiter import Ask, LimiterUnreachable
 from broker.messages import DedupPage, PostPage, WorkOnJob
 from broker.pages import LandedPage, NewPage
 from broker.providers import Call, Standing
@@ -122,7 +122,7 @@ class Pipeline:
 
     async def _call(self, job: Claimed, provider: Provider, request: Request) -> NewPage | None:
         try:
-            verdict = await self.commits.acquire((provider.name, request.cost))
+            verdict = await self.commits.acquire(Ask(provider.name, request.cost))
         except LimiterUnreachable as error:
             until = self.works.clock() + UNREACHABLE_FOR
             await self._put_off(job, until, f"limits cannot be checked: {error}", why="unchecked")

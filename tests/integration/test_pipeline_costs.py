@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, cast
 
 import pytest
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tests.workshop import Workshop
+from broker.limiter import Ask, Budget, Granted, Limits, Rate
+from tests.workshop import Workshop, open_workshop
 
 FETCH = "fetch.cryptopanic"
 
@@ -70,3 +73,23 @@ async def test_a_failed_call_whose_commit_was_not_heard_is_counted_once(shop: Wo
     row = await shop.job(job)
     assert (row.state, row.attempt) == ("waiting", 1)
     assert [(call.job_id, call.status) for call in await shop.rows("SELECT * FROM calls")] == [(job, 503)]
+
+
+async def test_a_question_that_fails_leaves_those_asked_with_it_booked_once(
+    ledger: AsyncEngine, limiter_url: str
+) -> None:
+    month = Limits(rates=(Rate(1000, 1.0),), budget=Budget(1000, "month"))
+    async with open_workshop(ledger, limiter_url, limits={"cryptopanic": month, "nansen": month}) as shop:
+        limiter, count = shop.works.limiter, shop.works.limiter.spent_since
+
+        async def fails_for_one(provider: str, since: datetime) -> int:
+            if provider == "nansen":
+                raise ConnectionError("the rows are away")
+            return await count(provider, since)
+
+        limiter.spent_since = fails_for_one
+        asked = [Ask("cryptopanic"), Ask("nansen"), Ask("cryptopanic")]
+        told = await asyncio.gather(*map(shop.pipeline.commits.acquire, asked), return_exceptions=True)
+        assert [type(one) for one in told] == [Granted, ConnectionError, Granted]
+        status = await limiter.status("cryptopanic")
+        assert (status.spent, status.in_flight) == (2, 2)
