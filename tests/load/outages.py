@@ -181,6 +181,8 @@ async def gateway_stopped(system: System) -> Outcome:
             await until(_more(tally, seen + BUSY), "the clients to be answered")
             process.terminate()
             await asyncio.gather(*clients)
+            async with asyncio.timeout(STOP_S):
+                await process.wait()  # told once more it would leave at once
     return Outcome(
         "stop",
         f"{STOPS} gateways told to stop under {STOPPED_CLIENTS} clients",
