@@ -164,11 +164,15 @@ async def renew(conn: AsyncConnection, held: Mapping[UUID, int], *, now: datetim
 async def put_off(
     conn: AsyncConnection, job: Claimed, *, until: datetime, reason: str, error: str | None = None, counted: bool = True
 ) -> bool:
-    """Give the job back until a time, for a reason; ``counted=False`` when waiting was not its own fault."""
+    """Give the job back until a time, for a reason; ``counted=False`` when waiting was not its own fault.
+
+    A job that waited without fault, and to which nothing was answered yet, has not started.
+    """
     done = await conn.execute(
         text(
             """UPDATE jobs SET state = 'waiting', reason = :reason, run_at = :until, lease_until = NULL,
-                published_at = NULL, attempt = attempt - :refund, last_error = coalesce(:error, last_error)
+                published_at = NULL, attempt = attempt - :refund, last_error = coalesce(:error, last_error),
+                started_at = CASE WHEN :refund = 0 OR landed > 0 OR calls > 0 THEN started_at END
             WHERE id = :id AND fence = :fence AND state = 'running'"""
         ),
         _mine(job) | {"until": until, "reason": reason, "error": error, "refund": 0 if counted else 1},

@@ -88,11 +88,12 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """What one job asks of a provider; the same for all its pages, so that page numbers stay meaningful.
+    """What one job asks of a provider; but for ``asked_at`` the same for all its pages: page numbers stay meaningful.
 
     ``since`` is the watermark less the overlap (None: from the beginning), ``until`` the fixed end of the window: the
     time at which the job first ran.  ``polled_at`` is the provider's own time at the first page (its ``Date`` header);
-    None until that page is there.
+    None until that page is there.  ``asked_at`` is our time at this very call, for spans that the provider reckons back
+    from it ("the last hour"); None where a page is read.
     """
 
     dataset: str
@@ -101,6 +102,7 @@ class Pull:
     until: datetime
     since: datetime | None = None
     polled_at: datetime | None = None
+    asked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,8 @@ class Pipeline:
         with self.works.hold(job):
             try:
                 provider, _ = provider_of(job.args, self.works.providers)
-                pull = pull_of(job.kind, job.args, started_at=job.started_at, polled_at=job.polled_at)
+                began, polled, now = job.started_at, job.polled_at, self.works.clock()
+                pull = pull_of(job.kind, job.args, started_at=began, polled_at=polled, asked_at=now)
                 request = provider.request(pull, job.cursor)
             except Refused as refusal:
                 await self._fail(job, str(refusal))

@@ -63,8 +63,15 @@ def _fault(schema: bytes, params: bytes) -> str | None:
     return f"{place}: {fault.message[:300]}"
 
 
-def pull_of(kind: str, args: Mapping[str, Any], *, started_at: datetime, polled_at: datetime | None) -> Pull:
-    """Say what the job asks, the same for all its pages."""
+def pull_of(
+    kind: str,
+    args: Mapping[str, Any],
+    *,
+    started_at: datetime,
+    polled_at: datetime | None,
+    asked_at: datetime | None = None,
+) -> Pull:
+    """Say what the job asks, the same for all its pages; ``asked_at`` is the time of a call that is to be made."""
     since = args.get("since")
     return Pull(
         dataset=args["dataset"],
@@ -73,6 +80,7 @@ def pull_of(kind: str, args: Mapping[str, Any], *, started_at: datetime, polled_
         until=started_at,
         since=datetime.fromisoformat(since) if since else None,
         polled_at=polled_at,
+        asked_at=asked_at,
     )
 
 

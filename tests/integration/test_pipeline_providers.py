@@ -280,3 +280,35 @@ async def test_a_fetch_that_kills_its_workers_is_given_up_before_it_costs_more(s
     row = await shop.job(job)
     assert (row.state, shop.calls("cryptopanic")) == ("failed", 0)
     assert row.last_error == "3 attempts came to no end: their workers died or gave up"
+
+
+async def test_a_job_that_waited_for_its_provider_starts_with_its_first_call(shop: Workshop) -> None:
+    since = (shop.clock() - MINUTE).isoformat()
+    async with shop.database.begin() as conn:
+        await providers.stand(conn, "newscatcher", "paused", reason="stop", now=shop.clock())
+    job = await shop.ask("newscatcher", "latest_headlines", since=since, pages_max=1)
+    await shop.run()
+    row = await shop.job(job)
+    assert (row.state, row.started_at) == ("waiting", None)
+    shop.forward(timedelta(hours=10))
+    async with shop.database.begin() as conn:
+        await providers.stand(conn, "newscatcher", "ok", reason=None, now=shop.clock())
+    await shop.settle()
+    row, (page,) = await shop.job(job), await shop.pages(job)
+    assert (row.state, row.started_at) == ("succeeded", page.fetched_at)
+    assert page.request["json"]["when"] == "24h"
+
+
+async def test_a_job_that_waits_between_its_pages_has_started_with_the_first_and_reaches_back_from_each(
+    shop: Workshop,
+) -> None:
+    since = (shop.clock() - MINUTE).isoformat()
+    job = await shop.ask("newscatcher", "latest_headlines", {"page_size": 1}, since=since, pages_max=2)
+    await shop.deliver("fetch.newscatcher")
+    async with shop.database.begin() as conn:
+        until = shop.clock() + timedelta(hours=10)
+        await providers.stand(conn, "newscatcher", "paused", reason="stop", until=until, now=shop.clock())
+    await shop.settle(by=timedelta(hours=5))
+    row, asked = await shop.job(job), await shop.pages(job)
+    assert (row.state, row.started_at) == ("succeeded", START)
+    assert [page.request["json"]["when"] for page in asked] == ["1h", "24h"]

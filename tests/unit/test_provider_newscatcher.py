@@ -119,6 +119,13 @@ def test_headlines_take_the_shortest_when_that_reaches_the_watermark(age: float,
     assert not {"from_", "to_", "q"} & set(body)
 
 
+@pytest.mark.parametrize(("waited", "when"), [(0, "1h"), (10, "24h"), (48, "7d")])
+def test_headlines_reach_the_watermark_however_long_the_call_has_waited(waited: float, when: str) -> None:
+    since, until = NOW - timedelta(minutes=16), NOW
+    asked = Pull("latest_headlines", {}, "incremental", until, since, asked_at=until + timedelta(hours=waited))
+    assert sent(asked)["when"] == when
+
+
 @pytest.mark.parametrize(
     "params",
     [{}, {"q": ""}, {"q": "x", "page": 2}, {"q": "x", "api": "v2", "page_size": 101}, {"q": "x", "page_size": 1001}],

@@ -33,10 +33,10 @@ def _second(at: datetime) -> datetime:
 
 
 def headline_span(pull: Pull) -> str:
-    """Give the shortest ``when`` that reaches back to the watermark."""
+    """Give the shortest ``when`` that reaches from the time of the call, however late that is, to the watermark."""
     if pull.since is None:
         return "7d" if pull.mode == "incremental" else "30d"
-    age = pull.until - pull.since
+    age = (pull.asked_at or pull.until) - pull.since
     return next((name for name, span in SPANS if age <= span), "30d")
 
 
