@@ -42,7 +42,10 @@ class KeyReusedError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """What somebody asks for; ``queue`` is where its hints go."""
+    """What somebody asks for; ``queue`` is where its hints go.
+
+    ``id`` is for who may have to write it twice, because nobody heard whether the first commit came to pass.
+    """
 
     kind: str
     queue: str
@@ -52,6 +55,7 @@ class NewJob:
     priority: int = 0
     stream_id: int | None = None
     run_at: datetime | None = None
+    id: UUID | None = None
 
     @property
     def body_hash(self) -> str:
@@ -91,7 +95,7 @@ async def enqueue(conn: AsyncConnection, new: Sequence[NewJob], *, now: datetime
     The caller sends the hints after the commit; ``published_at`` says that it does, and the dispatcher repeats what got
     lost.  With ``hinted=False`` the dispatcher is to send them.
     """
-    ids = [uuid7() for _ in new]
+    ids = [job.id or uuid7() for job in new]
     rows = [
         {
             "id": str(job_id),
@@ -112,17 +116,19 @@ async def enqueue(conn: AsyncConnection, new: Sequence[NewJob], *, now: datetime
         for row in await conn.execute(_INSERT, {"rows": orjson.dumps(rows).decode(), "now": now, "hinted": hinted})
     }
     return [
-        Receipt(job_id, "queued", created=True) if job_id in created else await _already(conn, job)
+        Receipt(job_id, "queued", created=True) if job_id in created else await _already(conn, job_id, job)
         for job_id, job in zip(ids, new, strict=True)
     ]
 
 
-async def _already(conn: AsyncConnection, job: NewJob) -> Receipt:
+async def _already(conn: AsyncConnection, job_id: UUID, job: NewJob) -> Receipt:
     found = await conn.execute(
-        text("SELECT id, state, body_hash FROM jobs WHERE owner = :owner AND idempotency_key = :key"),
-        {"owner": job.owner, "key": job.idempotency_key},
+        text("SELECT id, state, body_hash FROM jobs WHERE id = :id OR owner = :owner AND idempotency_key = :key"),
+        {"id": job_id, "owner": job.owner, "key": job.idempotency_key},
     )
     row = found.one()
+    if row.id == job_id:
+        return Receipt(row.id, row.state, created=True)  # in an earlier try, of which no answer came
     if row.body_hash != job.body_hash:
         raise KeyReusedError(str(job.idempotency_key), row.id)
     return Receipt(row.id, row.state, created=False)
@@ -148,10 +154,13 @@ async def claim_to_call(
 
 
 async def renew(conn: AsyncConnection, held: Mapping[UUID, int], *, now: datetime, lease: timedelta) -> None:
-    """Say that these jobs (id to fence) are still being worked on."""
+    """Say that these jobs (id to fence) are still being worked on.
+
+    One whose row is locked is left for the next time: nobody can take it meanwhile, and the others must not wait.
+    """
     await conn.execute(
         text(
-            """WITH locked AS (SELECT id FROM jobs WHERE id = ANY(:ids) ORDER BY id FOR UPDATE)
+            """WITH locked AS (SELECT id FROM jobs WHERE id = ANY(:ids) ORDER BY id FOR UPDATE SKIP LOCKED)
             UPDATE jobs SET lease_until = :until
             FROM unnest(CAST(:ids AS uuid[]), CAST(:fences AS bigint[])) AS held(id, fence)
             WHERE jobs.id = held.id AND jobs.id IN (SELECT id FROM locked) AND jobs.fence = held.fence
@@ -177,7 +186,7 @@ async def put_off(
         ),
         _mine(job) | {"until": until, "reason": reason, "error": error, "refund": 0 if counted else 1},
     )
-    return done.rowcount == 1
+    return done.rowcount == 1 or await _let_go(conn, job)
 
 
 async def fail(conn: AsyncConnection, job: Claimed, *, error: str, now: datetime) -> bool:
@@ -190,7 +199,15 @@ async def fail(conn: AsyncConnection, job: Claimed, *, error: str, now: datetime
         ),
         _mine(job) | {"error": error, "now": now},
     )
-    return done.rowcount == 1
+    return done.rowcount == 1 or await _let_go(conn, job)
+
+
+async def _let_go(conn: AsyncConnection, job: Claimed) -> bool:
+    """A job that was ended while it was in a worker's hands is in nobody's now: a retry need not wait for the lease."""
+    await conn.execute(
+        text("UPDATE jobs SET lease_until = NULL WHERE id = :id AND fence = :fence AND state <> 'running'"), _mine(job)
+    )
+    return False
 
 
 async def finish(conn: AsyncConnection, done: Sequence[Claimed], *, now: datetime) -> None:
@@ -210,7 +227,9 @@ async def end_of_list(conn: AsyncConnection, job: Claimed, *, now: datetime) -> 
     """The page that was wanted does not exist: the list has ended with the page before it."""
     await conn.execute(
         text(
-            """WITH ended AS (
+            """WITH let_go AS (
+                UPDATE jobs SET lease_until = NULL WHERE id = :id AND fence = :fence AND state <> 'running'),
+            ended AS (
                 UPDATE jobs SET want = landed, exhausted = true, lease_until = NULL,
                     state = CASE WHEN posted = landed THEN 'succeeded' ELSE state END,
                     finished_at = CASE WHEN posted = landed THEN CAST(:now AS timestamptz) END
@@ -238,12 +257,17 @@ async def cancel(conn: AsyncConnection, job: UUID, *, now: datetime) -> bool:
 async def retry(conn: AsyncConnection, job: UUID, *, now: datetime) -> str | None:
     """Ask again for a failed job and its dead pages; give the queue to hint at, or None if there is nothing to retry.
 
-    A cancelled job can be asked for again only before its first page: afterwards a new job is the honest way.
+    A cancelled job can be asked for again only before its first page: afterwards a new job is the honest way.  A job
+    that a worker still has in hand goes on there: its call is paid for already, and another one is not made before the
+    lease runs out.
     """
     revived = await conn.execute(
         text(
-            """UPDATE jobs SET state = CASE WHEN landed < want THEN 'queued' ELSE 'running' END, attempt = 0,
-                run_at = :now, published_at = :now, finished_at = NULL, lease_until = NULL,
+            """UPDATE jobs SET
+                state = CASE WHEN landed < want AND (lease_until < :now) IS NOT FALSE THEN 'queued' ELSE 'running' END,
+                attempt = CASE WHEN lease_until >= :now THEN 1 ELSE 0 END,
+                lease_until = CASE WHEN lease_until >= :now THEN lease_until END,
+                run_at = :now, published_at = :now, finished_at = NULL,
                 exhausted = exhausted AND landed > 0
             WHERE id = :id AND (state = 'failed' OR state = 'cancelled' AND landed = 0) AND kind <> 'unreadable'
             RETURNING queue"""
@@ -290,6 +314,16 @@ async def refuse(conn: AsyncConnection, *, queue: str, error: str, args: Mapping
     return job
 
 
+async def bury(conn: AsyncConnection, new: NewJob, *, error: str, now: datetime) -> None:
+    """Write a job that never began as a dead letter, to be read and retried; one that is there by its key stays so."""
+    (receipt,) = await enqueue(conn, [new], now=now)
+    if receipt.created:
+        await conn.execute(
+            text("UPDATE jobs SET state = 'failed', last_error = :error, finished_at = :now WHERE id = :id"),
+            {"id": receipt.id, "error": error, "now": now},
+        )
+
+
 def _mine(job: Claimed) -> dict[str, Any]:
     return {"id": job.id, "fence": job.fence}
 
@@ -301,7 +335,7 @@ _INSERT = text(
         run_at, CASE WHEN :hinted AND run_at <= :now THEN CAST(:now AS timestamptz) END, :now
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, kind text, queue text, args jsonb, owner text,
         idempotency_key text, body_hash text, priority smallint, stream_id bigint, run_at timestamptz)
-    ON CONFLICT (owner, idempotency_key) DO NOTHING RETURNING id"""
+    ON CONFLICT DO NOTHING RETURNING id"""
 )
 
 _CLAIMED = """WITH due AS (

@@ -12,7 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 async def malformed(
     conn: AsyncConnection, page: UUID, *, reason: str, until: datetime, attempts_max: int, now: datetime
 ) -> None:
-    """Keep the page as evidence and ask for the same one again later, or give up after so many attempts."""
+    """Keep the page as evidence and ask for the same one again later, or give up after so many attempts.
+
+    A job that has ended meanwhile, by another of its pages or by a person, stays ended.
+    """
     await conn.execute(
         _MALFORMED, {"page": page, "reason": reason, "until": until, "attempts_max": attempts_max, "now": now}
     )
@@ -31,10 +34,14 @@ _MALFORMED = text(
         SELECT bad.job_id, 1 + count(pages.id) AS n
         FROM bad LEFT JOIN pages ON pages.job_id = bad.job_id AND pages.seq = bad.seq AND pages.state = 'malformed'
         GROUP BY bad.job_id)
-    UPDATE jobs SET landed = landed - 1, last_error = :reason, published_at = NULL, run_at = :until,
-        state = CASE WHEN state = 'cancelled' THEN state WHEN tries.n >= :attempts_max THEN 'failed' ELSE 'waiting' END,
-        reason = CASE WHEN state = 'cancelled' OR tries.n >= :attempts_max THEN NULL ELSE 'retry: ' || :reason END,
-        finished_at = CASE WHEN state <> 'cancelled' AND tries.n >= :attempts_max THEN :now ELSE finished_at END
+    UPDATE jobs SET landed = landed - 1, published_at = NULL, run_at = :until,
+        last_error = CASE WHEN state = 'failed' THEN last_error ELSE :reason END,
+        state = CASE WHEN state IN ('cancelled', 'failed') THEN state
+            WHEN tries.n >= :attempts_max THEN 'failed' ELSE 'waiting' END,
+        reason = CASE WHEN state IN ('cancelled', 'failed') OR tries.n >= :attempts_max THEN NULL
+            ELSE 'retry: ' || :reason END,
+        finished_at = CASE WHEN state NOT IN ('cancelled', 'failed') AND tries.n >= :attempts_max THEN :now
+            ELSE finished_at END
     FROM tries WHERE jobs.id = tries.job_id"""
 )
 

@@ -28,8 +28,10 @@ from dramatiq.middleware import Middleware, MiddlewareError, TimeLimit
 
 from broker.connect import QuorumBroker, from_url
 from broker.messages import JOBS
+from broker.producer import BrokerUnreachableError
 from ops.bootstrap import open_pipeline, reach_servers, server
 from ops.engine import AsyncWorker, LoopWorker
+from ops.engine.hand import Delivery
 from ops.engine.process import FastLoop, calm_collector
 from ops.gate import Gate
 from ops.log import last_words
@@ -38,6 +40,7 @@ from ops.metrics.meters import Meters
 from ops.pausing import Pausing, taps_of
 from ops.settings import Settings
 from workers.actors import MESSAGE_TIME_S, register
+from workers.database import AWAY, is_away
 from workers.pipeline import Pipeline
 from workers.providers import load_providers
 
@@ -94,7 +97,8 @@ class Services(Middleware):
 
 class KeepJobs(Middleware):
     """A hint whose actor failed is done with: its row will be hinted at again.  A job that came as a message has no
-    row yet, so it goes to the dead letters, where the dispatcher finds it."""
+    row yet, so it goes to the dead letters, where the dispatcher finds it; or, where a server was away, back to its
+    queue, which our own engine can do."""
 
     def after_process_message(
         self,
@@ -107,8 +111,16 @@ class KeepJobs(Middleware):
         if exception is not None:
             error = f"{type(exception).__name__}: {exception}"[:500]
             log.error("message_failed", queue=message.queue_name, error=error)
-            if message.queue_name == JOBS:
+            if message.queue_name != JOBS:
+                return
+            if isinstance(message, Delivery) and _was_away(exception):
+                message.requeue = True
+            else:
                 message.fail()
+
+
+def _was_away(error: BaseException) -> bool:
+    return isinstance(error, BrokerUnreachableError) or (isinstance(error, AWAY) and is_away(error))
 
 
 def make_broker(settings: Settings, *more: Middleware) -> Broker:

@@ -21,7 +21,7 @@ from broker.verdicts import Granted, Wait
 from ledger import store
 from ledger.model import Item
 from ledger.store import Posted, Posting
-from workers.database import transact
+from workers.database import PAID_S, transact
 from workers.items import Dataset, Parsed
 from workers.observer import found_out
 from workers.plan import decision, with_story_keys
@@ -123,7 +123,9 @@ class Commits:
             await providers.heard_all(conn, [(one.call, one.remaining) for one in answers if one.page.id in landed])
             return landed
 
-        landed = await transact(self.works.database, land)
+        # Where several do not land for one locked row, each is soon tried alone.
+        patience_s = PAID_S if len(answers) == 1 else PAID_S / 4
+        landed = await transact(self.works.database, land, patience_s=patience_s)
         return [one.page.id in landed for one in answers]
 
     async def landed_before(self, answer: Landing) -> bool:
@@ -135,7 +137,7 @@ class Commits:
             await providers.called(conn, answer.call, remaining=answer.remaining)
             return False
 
-        return await transact(self.works.database, keep)
+        return await transact(self.works.database, keep, patience_s=PAID_S)
 
     async def _done(self, ended: Sequence[Done]) -> list[None]:
         await self.works.limiter.done_all(ended)

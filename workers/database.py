@@ -8,13 +8,20 @@ from typing import TypeVar
 
 import structlog
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 R = TypeVar("R")
 log = structlog.get_logger(__name__)
 
-# Serialisation failure, deadlock; the server is going down, coming up, or too full to let us in.
-_AGAIN = frozenset({"40001", "40P01", "57P01", "57P02", "57P03", "53300"})
+# Serialisation failure, deadlock; a lock or a statement that took too long, a transaction that stood idle too long; the
+# server is going down, coming up, or too full to let us in.
+_AGAIN = frozenset({"40001", "40P01", "55P03", "57014", "25P03", "57P01", "57P02", "57P03", "53300"})
+AWAY = (DBAPIError, PoolTimeoutError, OSError)
+"""What ``transact`` raises where the database stayed away; not each of these is such a case: ask ``is_away``."""
+
+PAID_S = 240.0
+"""How long what was paid for is told to the database again and again: almost as long as a message may take."""
 
 
 async def transact(
@@ -22,22 +29,23 @@ async def transact(
 ) -> R:
     """Run ``work`` in a transaction; it may run several times, so it must be safe to repeat.
 
-    Raises the last error once the database has been away for ``patience_s``.
+    Raises the last error once the database has been away, or has kept us waiting, for ``patience_s``.
     """
     pause_s, deadline = 0.05, asyncio.get_running_loop().time() + patience_s
     while True:
         try:
             async with database.begin() as conn:
                 return await work(conn)
-        except (DBAPIError, OSError) as error:
-            if not _worth_repeating(error) or asyncio.get_running_loop().time() >= deadline:
+        except AWAY as error:
+            if not is_away(error) or asyncio.get_running_loop().time() >= deadline:
                 raise
             log.warning("database_away", error=type(error).__name__, retry_in_s=pause_s)
         await asyncio.sleep(pause_s)
         pause_s = min(2.0, pause_s * 2)
 
 
-def _worth_repeating(error: Exception) -> bool:
+def is_away(error: Exception) -> bool:
+    """Tell whether the same transaction may work later, as it stands."""
     if not isinstance(error, DBAPIError):
         return True
     state = getattr(error.orig, "sqlstate", None)

@@ -8,27 +8,34 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
+from dramatiq.encoder import MessageData
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from broker import due, jobs
 from broker.envelope import Envelope
+from broker.jobs import NewJob
+from broker.kinds import UnfitJobError
 from broker.messages import DEDUP, JOBS, POST, DedupPage, Hint, WorkOnJob
 from broker.producer import BrokerUnreachableError, Dead, Producer
+from workers.inbox import accepted
 from workers.schedule import run_due
 
 log = structlog.get_logger(__name__)
 
 LEADER = 0x51_0_1CE_D15  # one number for all dispatchers of a database
 DEAD_AT_ONCE = 100
-_TOLD = ("kind", "args", "body", "reason")  # of a job that came as a message, or of what nobody could read
+_TOLD = ("kind", "args", "idempotency_key", "priority", "body", "reason")  # of a job, or of what nobody could read
+_JOB = {"kind", "args", "idempotency_key", "priority"}
+GAVE_UP = "the broker gave up on this message: its worker failed or died on it several times"
 _TROUBLE = (SQLAlchemyError, OSError, BrokerUnreachableError)
 
 
@@ -107,10 +114,26 @@ class Dispatcher:
             for one in dead:
                 fields = Envelope().decode(one.body)
                 if one.queue == JOBS:
-                    kept = {name: fields["kwargs"][name] for name in _TOLD if name in fields["kwargs"]}
-                    error = "the broker gave up on this message: its worker failed or died on it several times"
-                    await jobs.refuse(conn, queue=JOBS, error=error, args=kept, now=self.clock())
+                    await self._keep_dead(conn, fields)
                 log.warning("dead_letter", queue=one.queue, actor=fields["actor_name"])
+
+    async def _keep_dead(self, conn: AsyncConnection, message: MessageData) -> None:
+        """Keep a message as the failed job that it asked for, which can be retried, or as one that nobody can read."""
+        now, said = self.clock(), message["kwargs"]
+        try:
+            new = self._asked(message["actor_name"], said)
+            await jobs.bury(conn, new, error=GAVE_UP, now=now)
+        except (UnfitJobError, jobs.KeyReusedError) as error:
+            kept = {name: said[name] for name in _TOLD if said.get(name) not in (None, 0)}
+            await jobs.refuse(conn, queue=JOBS, error=f"{GAVE_UP}; {error}", args=kept, now=now)
+
+    def _asked(self, actor: str, said: Mapping[str, Any]) -> NewJob:
+        if actor != JOBS or "kind" not in said or not said.keys() <= _JOB:
+            raise UnfitJobError("it asks for no job")
+        new = accepted(**{"args": {}, "idempotency_key": None, "priority": 0, **said})
+        if new.queue not in self.queues:
+            raise UnfitJobError(f"there is no queue {new.queue!r}")
+        return new
 
     @asynccontextmanager
     async def _leadership(self) -> AsyncIterator[AsyncConnection | None]:

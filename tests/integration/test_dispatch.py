@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from broker import jobs, streams
 from broker.jobs import NewJob
-from broker.messages import JOBS, AcceptJob, DedupPage, WorkOnJob
+from broker.messages import JOBS, PROBE, AcceptJob, DedupPage, WorkOnJob
 from broker.streams import NewStream
 from ledger.engine import open_ledger
 from tests.workshop import START, Workshop, eventually
@@ -187,12 +187,45 @@ def dead(shop: Workshop, queue: str, hint: Any) -> None:
 
 
 async def test_a_job_that_died_as_a_message_becomes_a_failed_job(shop: Workshop) -> None:
-    dead(shop, JOBS, AcceptJob("probe", {"note": "x"}))
+    dead(shop, JOBS, AcceptJob("probe", {"note": "x"}, idempotency_key="k", priority=7))
     await shop.dispatcher.tick()
     (row,) = await shop.rows("SELECT * FROM jobs")
-    assert (row.state, row.kind, row.args) == ("failed", "unreadable", {"kind": "probe", "args": {"note": "x"}})
+    assert (row.state, row.kind, row.args, row.queue) == ("failed", "probe", {"note": "x"}, PROBE)
+    assert (row.owner, row.idempotency_key, row.priority) == ("amqp", "k", 7)
     assert "gave up" in row.last_error
     assert shop.mailbox.dead == {JOBS: []}
+    async with shop.database.begin() as conn:
+        assert await jobs.retry(conn, row.id, now=shop.clock()) == PROBE
+    await shop.pipeline.probe(PROBE)
+    assert (await shop.job(row.id)).state == "succeeded"
+
+
+async def test_a_message_that_died_after_it_had_become_a_job_changes_nothing(shop: Workshop) -> None:
+    message = AcceptJob("probe", {}, idempotency_key="k")
+    await shop.mailbox.send([message])
+    await shop.run()
+    dead(shop, JOBS, message)
+    await shop.dispatcher.tick()
+    (row,) = await shop.rows("SELECT * FROM jobs")
+    assert (row.state, row.last_error) == ("succeeded", None)
+
+
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        (AcceptJob("probe", {"nothing": 1}, "k", 7), "nothing"),
+        (AcceptJob("fetch", {"provider": "nobody", "dataset": "posts"}, "k", 7), "no queue 'fetch.nobody'"),
+    ],
+)
+async def test_a_dead_message_that_is_no_job_keeps_all_that_it_said(
+    shop: Workshop, message: AcceptJob, why: str
+) -> None:
+    dead(shop, JOBS, message)
+    await shop.dispatcher.tick()
+    (row,) = await shop.rows("SELECT * FROM jobs")
+    assert (row.state, row.kind) == ("failed", "unreadable")
+    assert row.args == {"kind": message.kind, "args": dict(message.args), "idempotency_key": "k", "priority": 7}
+    assert why in row.last_error
 
 
 async def test_a_hint_that_died_is_no_loss(shop: Workshop) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from uuid_utils.compat import uuid7
 
 from broker import jobs, pages, spoiled
 from broker.jobs import Claimed, KeyReusedError, NewJob
@@ -146,6 +147,17 @@ async def test_a_sign_of_life_keeps_the_lease(desk: Desk) -> None:
     async with desk.database.begin() as conn:
         await jobs.renew(conn, {held.id: held.fence}, now=NOW + 0.9 * LEASE, lease=LEASE)
     assert await desk.take(at=NOW + 1.8 * LEASE) == []
+
+
+async def test_a_job_that_is_locked_keeps_no_other_from_its_sign_of_life(desk: Desk) -> None:
+    await desk.ask(job(), job())
+    locked, free = await desk.take(2)
+    async with desk.database.connect() as other, desk.database.begin() as conn:
+        await other.execute(text("SELECT 1 FROM jobs WHERE id = :id FOR UPDATE"), {"id": locked.id})
+        await conn.execute(text("SET LOCAL lock_timeout = '50ms'"))
+        await jobs.renew(conn, {one.id: one.fence for one in (locked, free)}, now=NOW + SECOND, lease=LEASE)
+    assert (await desk.row(free.id)).lease_until == NOW + SECOND + LEASE
+    assert (await desk.row(locked.id)).lease_until == NOW + LEASE
 
 
 async def test_heartbeats_renew_whatever_is_in_hand(shop: Workshop) -> None:
@@ -285,6 +297,14 @@ async def test_the_same_key_from_many_callers_at_once_is_one_job(desk: Desk) -> 
     receipts = await asyncio.gather(*[desk.ask(job(idempotency_key="k")) for _ in range(8)])
     assert len({receipt.id for (receipt,) in receipts}) == 1
     assert sum(receipt.created for (receipt,) in receipts) == 1
+
+
+async def test_a_job_written_again_because_no_answer_came_is_one_job(desk: Desk) -> None:
+    new = [job(id=uuid7()), job(id=uuid7(), idempotency_key="k")]
+    first, again = await desk.ask(*new), await desk.ask(*new)
+    assert again == first, "whoever heard nothing of the first has still to send the hints"
+    assert [receipt.id for receipt in again] == [one.id for one in new]
+    assert await desk.count("jobs") == 2
 
 
 async def test_a_thousand_jobs_are_written_at_once_with_receipts_in_order(desk: Desk) -> None:

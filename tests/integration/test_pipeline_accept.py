@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from broker import jobs
+from broker.connect import DELIVERIES_MAX
 from broker.messages import JOBS, AcceptJob
+from broker.producer import BrokerUnreachableError
 from tests.workshop import Workshop
+from workers.database import transact
 
 POSTS = {"provider": "cryptopanic", "dataset": "posts"}
 
@@ -112,3 +121,76 @@ async def test_a_job_that_no_provider_can_do_fails_with_the_reason_and_costs_not
     row = await shop.job(job)
     assert (row.state, row.calls, row.cost) == ("failed", 0, 0)
     assert "no dataset 'flows'" in row.last_error
+
+
+class Deaf:
+    """A database whose first commit comes to pass, and nobody hears of it."""
+
+    patience_s = 60.0
+
+    def __init__(self, real: AsyncEngine) -> None:
+        self.real, self.heard = real, False
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        async with self.real.begin() as conn:
+            yield conn
+        if not self.heard:
+            self.heard = True
+            raise gone("server closed the connection unexpectedly")
+
+
+class Away:
+    """A database that nobody reaches."""
+
+    patience_s = 0.0
+
+    def begin(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        raise gone("connection refused")
+
+
+def gone(why: str) -> OperationalError:
+    return OperationalError("COMMIT", None, psycopg.OperationalError(why), connection_invalidated=True)
+
+
+@contextmanager
+def database_of(shop: Workshop, other: Deaf | Away, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put this database in place of the real one, and let nobody wait for one that is away."""
+    with monkeypatch.context() as changed:
+        changed.setattr(shop.works, "database", other)
+        changed.setattr("workers.inbox.transact", partial(transact, patience_s=other.patience_s))
+        yield
+
+
+@pytest.mark.parametrize("fields", [{}, {"idempotency_key": "k"}])
+async def test_a_message_whose_commit_nobody_heard_of_becomes_one_job_and_is_hinted_at(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
+) -> None:
+    with database_of(shop, deaf := Deaf(shop.database), monkeypatch):
+        shop.mailbox.put(JOBS, bare(**fields))
+        await shop.deliver(JOBS)
+    assert deaf.heard
+    assert await shop.value("SELECT count(*) FROM jobs") == 1
+    assert shop.mailbox.waiting() == {"fetch.cryptopanic": 1}
+
+
+async def test_a_message_that_meets_no_database_goes_back_to_its_queue_as_it_was(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database_of(shop, Away(), monkeypatch):
+        await shop.mailbox.send([AcceptJob("fetch", POSTS, idempotency_key="k", priority=4)])
+        for _ in range(DELIVERIES_MAX + 1):
+            await shop.deliver(JOBS)
+            assert shop.mailbox.waiting() == {JOBS: 1}
+    await shop.run()
+    (row,) = await shop.rows("SELECT * FROM jobs")
+    assert (row.kind, row.state, row.idempotency_key, row.priority) == ("fetch", "succeeded", "k", 4)
+
+
+async def test_a_message_that_meets_neither_database_nor_broker_is_not_taken_for_done(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.mailbox.put(JOBS, bare())
+    shop.mailbox.away = True
+    with database_of(shop, Away(), monkeypatch), pytest.raises(BrokerUnreachableError):
+        await shop.deliver(JOBS)
