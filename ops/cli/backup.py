@@ -37,6 +37,7 @@ from ops.settings import Settings
 
 AGAIN_AT_ONCE = 2000  # the dispatcher says the rest
 LOST_AFTER = timedelta(seconds=30)
+MANY_ENTRIES = 20_000  # below, starting more processes takes as long as it saves
 FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 
 
@@ -128,7 +129,8 @@ def _restored(settings: Settings, folder: Path, *, force: bool, drill: bool, kee
         before = load(target, folder, manifest, force=force)
         wrong = differences(target, manifest)
         migrate.upgrade(target)  # what is compared is what was backed up; what goes on is this code's
-        wrong += [f"books of {one.user}, {one.check}: {one.diverges}" for one in proved(target) if one.diverges]
+        proofs = proved(target, processes=None if _entries(manifest) > MANY_ENTRIES else 1)
+        wrong += [f"books of {one.user}, {one.check}: {one.diverges}" for one in proofs if one.diverges]
         jobs, pages = redispatch(target)
         closed = Closed() if drill else asyncio.run(_closed(settings, before, keep_keys=keep_keys))
         published, warning = (0, None) if drill else asyncio.run(_begun_again(settings))
