@@ -197,6 +197,11 @@ async def claim(
     return [_landed(row._mapping) for row in rows]
 
 
+async def renew(conn: AsyncConnection, held: Mapping[UUID, int], *, now: datetime, lease: timedelta) -> None:
+    """Say that these pages (id to ``deliveries``) are still being read; whoever took one since has counted it."""
+    await conn.execute(_RENEW, {"until": now + lease, "ids": list(held), "deliveries": list(held.values())})
+
+
 async def read_before(conn: AsyncConnection, page: UUID) -> LandedPage | None:
     """Give a page that dedup has read and post has not written, without taking it; None for any other."""
     row = (await conn.execute(_READ_BEFORE, {"id": page})).one_or_none()
@@ -310,6 +315,15 @@ _CLAIM = text(
             AND (deliveries > 0) = :suspects
         RETURNING *)
     {_TAKEN}"""  # noqa: S608  only the constant above goes in
+)
+
+_RENEW = text(
+    """WITH mine AS (
+        SELECT pages.id FROM pages
+        JOIN unnest(CAST(:ids AS uuid[]), CAST(:deliveries AS int[])) AS held(id, deliveries) USING (id, deliveries)
+        WHERE state = 'landed' AND lease_until IS NOT NULL
+        ORDER BY pages.id FOR UPDATE OF pages SKIP LOCKED)
+    UPDATE pages SET lease_until = :until FROM mine WHERE pages.id = mine.id"""
 )
 
 _READ_BEFORE = text(

@@ -195,6 +195,10 @@ class Pipeline:
 
     async def _read(self, page: LandedPage) -> None:
         structlog.contextvars.bind_contextvars(page=str(page.id), job=str(page.job_id))
+        with self.works.reads(page):
+            await self._judge(page)
+
+    async def _judge(self, page: LandedPage) -> None:
         if page.deliveries > self.works.policy.deliveries_max:
             await self._bury(page, f"its worker died on this page {page.deliveries - 1} times")
             return

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -28,7 +28,7 @@ class Together(Generic[T, R]):
     ``run`` gives one result per item.  A batch has at most ``size_max`` items.  Where items are large, ``weight_of``
     one says how large, and a batch ends with the item that brings it to ``weight_max``; whole batches of that weight
     run beside one another, two at a time.  Where a batch of several fails, each item is run alone, so that one bad item
-    fails alone.
+    fails alone.  Where a run is cancelled, so are those who wait.
     """
 
     def __init__(
@@ -75,6 +75,10 @@ class Together(Generic[T, R]):
                     self._shared_at = clock()
         finally:
             self._lanes -= 1
+            if self._lanes == 0:  # and nobody waits, unless this was cut off
+                _cancel(self._waiting)
+                self._waiting.clear()
+                self._weight = 0
 
     def _next(self) -> list[tuple[T, asyncio.Future[R]]]:
         size = weight = 0
@@ -87,6 +91,12 @@ class Together(Generic[T, R]):
         return batch
 
     async def _settle(self, batch: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
+        try:
+            await self._tell(batch)
+        finally:
+            _cancel(batch)  # whom a run that was cut off has told nothing
+
+    async def _tell(self, batch: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
         if not batch:  # the other lane was quicker
             return
         try:
@@ -101,3 +111,8 @@ class Together(Generic[T, R]):
         for (_, future), result in zip(batch, results, strict=True):
             if not future.done():
                 future.set_result(result)
+
+
+def _cancel(batch: Iterable[tuple[object, asyncio.Future[Any]]]) -> None:
+    for _, future in batch:
+        future.cancel()

@@ -14,10 +14,11 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from broker import jobs
+from broker import jobs, pages
 from broker.jobs import Claimed
 from broker.limiter import ProviderLimiter
 from broker.messages import Hint
+from broker.pages import LandedPage
 from broker.producer import BrokerUnreachableError, Producer
 from workers.database import transact
 from workers.http import Fetcher
@@ -49,7 +50,7 @@ class Policy:
 
 @dataclass(slots=True)
 class Works:
-    """The open services of one worker process, and the jobs in its hands."""
+    """The open services of one worker process, the jobs in its hands (``held``), and the pages (``reading``)."""
 
     name: str
     database: AsyncEngine
@@ -62,6 +63,7 @@ class Works:
     clock: Clock = utc_now
     rng: Random = field(default_factory=Random)
     held: dict[UUID, int] = field(default_factory=dict)
+    reading: dict[UUID, int] = field(default_factory=dict)
 
     @contextmanager
     def hold(self, job: Claimed) -> Iterator[None]:
@@ -72,6 +74,16 @@ class Works:
         finally:
             if self.held.get(job.id) == job.fence:  # else it was claimed anew by this very process, and is still held
                 del self.held[job.id]
+
+    @contextmanager
+    def reads(self, page: LandedPage) -> Iterator[None]:
+        """Keep the page's lease alive while the block runs: it may have to wait for its turn to be read."""
+        self.reading[page.id] = page.deliveries
+        try:
+            yield
+        finally:
+            if self.reading.get(page.id) == page.deliveries:
+                del self.reading[page.id]
 
 
 async def say(works: Works, hint: Hint) -> None:
@@ -84,21 +96,27 @@ async def say(works: Works, hint: Hint) -> None:
 
 @asynccontextmanager
 async def heartbeat(works: Works) -> AsyncIterator[None]:
-    """Renew the leases of all jobs in hand, in one statement, three times as often as they run out."""
+    """Renew the leases of all jobs and pages in hand, in one commit, three times as often as they run out."""
 
     every_s = works.policy.lease.total_seconds() / 3
 
     async def renew(conn: AsyncConnection) -> None:
-        await jobs.renew(conn, works.held, now=works.clock(), lease=works.policy.lease)
+        now, lease = works.clock(), works.policy.lease
+        if works.held:
+            await jobs.renew(conn, works.held, now=now, lease=lease)
+        if works.reading:
+            await pages.renew(conn, works.reading, now=now, lease=lease)
 
     async def beat() -> None:
         while True:
             await asyncio.sleep(every_s)
-            if works.held:
+            if works.held or works.reading:
                 try:
                     await transact(works.database, renew, patience_s=every_s)
                 except (SQLAlchemyError, OSError) as error:
-                    log.warning("heartbeat_missed", error=type(error).__name__, jobs=len(works.held))
+                    log.warning(
+                        "heartbeat_missed", error=type(error).__name__, jobs=len(works.held), pages=len(works.reading)
+                    )
 
     beating = asyncio.create_task(beat())
     try:

@@ -90,6 +90,38 @@ async def test_a_caller_that_gave_up_harms_nobody() -> None:
     assert await bank.together(3) == 30
 
 
+async def test_a_run_that_is_cut_off_leaves_nobody_waiting_for_ever() -> None:
+    bank = Bank(size_max=2)
+
+    async def cut_off(_: Sequence[int]) -> list[int]:
+        await bank.gate.wait()
+        raise asyncio.CancelledError
+
+    bank.together = Together(cut_off, size_max=2)
+    bank.gate.clear()
+    calls = [asyncio.create_task(bank.together(n)) for n in range(3)]
+    await settled()
+    bank.gate.set()
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [asyncio.CancelledError] * 3, "two of its batch, and one behind them"
+
+
+async def test_who_comes_after_a_run_that_was_cut_off_is_served() -> None:
+    bank, cut_off = Bank(), asyncio.Event()
+
+    async def run(items: Sequence[int]) -> list[int]:
+        if not cut_off.is_set():
+            cut_off.set()
+            raise asyncio.CancelledError
+        return await bank.run(items)
+
+    bank.together = Together(run)
+    with pytest.raises(asyncio.CancelledError):
+        await bank.together(1)
+    assert await bank.together(2) == 20
+
+
 async def test_a_batch_ends_with_the_item_that_makes_it_full_and_full_ones_run_side_by_side() -> None:
     bank = Bank()
     bank.together = Together(bank.run, weight_of=lambda item: item, weight_max=10)
