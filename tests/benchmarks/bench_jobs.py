@@ -59,13 +59,20 @@ async def measure(count: int, repeats: int, threads: int, peers: Sequence[str]) 
         await interleaved({name: way(name) for name in both}, repeats)
     rates = {name: [done.rate for done in runs] for name, runs in both.items()}
     whole = {name: [done.whole_rate for done in runs] for name, runs in both.items()}
-    targets = {"celery": 1.0}
+    targets = {"celery": 1.0, "faststream": 1.0}
     return [
         line
         for peer in peers
         for line in (
             Line("no-op jobs, drained", "jobs/s", peer, rates["ours"], rates[peer], targets.get(peer)),
-            Line("no-op jobs, published and drained", "jobs/s", peer, whole["ours"], whole[peer]),
+            Line(
+                "no-op jobs, published and drained",
+                "jobs/s",
+                peer,
+                whole["ours"],
+                whole[peer],
+                targets.get(peer),
+            ),
         )
     ]
 

@@ -184,6 +184,57 @@ async def test_a_worker_that_is_told_to_stop_drains_and_nothing_is_lost(
         await plant.nothing_is_lost()
 
 
+async def told_until_gone(worker: asyncio.subprocess.Process, tell: Callable[[int], None]) -> int:
+    """Say it again and again, several times within a second, and give the exit code."""
+    while True:
+        with suppress(ProcessLookupError):
+            tell(worker.pid)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                return await worker.wait()
+
+
+def term_the_group(pid: int) -> None:
+    os.killpg(pid, signal.SIGTERM)
+
+
+async def test_a_signal_a_second_after_the_first_cancels_what_hangs_and_the_worker_leaves(plant: Plant) -> None:
+    plant.environment["SLUICE_DRAIN_S"] = "90"  # far longer than it may take
+    plant.faults("hang=1.0,limit_s=90")
+    await plant.ask(pages_max=1)
+
+    async def runs() -> bool:
+        return bool(await plant.rows("SELECT 1 FROM jobs WHERE state = 'running'"))
+
+    async with plant.process() as worker:
+        await eventually(runs)
+        async with asyncio.timeout(40):
+            assert await told_until_gone(worker, term_the_group) == 0
+    plant.faults()
+    async with plant.process():
+        await eventually(plant.all_are("succeeded"), within_s=60)
+
+
+async def test_a_worker_whose_loop_stands_still_leaves_when_it_is_told_to_stop(plant: Plant) -> None:
+    reading = plant.folder / "reading"
+    stuck = plant.entry(
+        "import pathlib, time\n"
+        "from ops import worker\n"
+        "worker.LEAVE_AFTER_DRAIN_S = 1.0\n"
+        f"CryptoPanic.parse = lambda self, page: (pathlib.Path({str(reading)!r}).touch(), time.sleep(600))\n"
+    )
+    plant.environment["SLUICE_DRAIN_S"] = "1"
+    await plant.ask(pages_max=1)
+
+    async def stands_still() -> bool:
+        return reading.exists()
+
+    async with plant.process(stuck) as worker:
+        await eventually(stands_still)
+        async with asyncio.timeout(40):
+            assert await told_until_gone(worker, term_once) == 1  # the next one finds its page as a killed one's
+
+
 async def test_what_a_killed_worker_left_is_done_by_the_next(plant: Plant) -> None:
     plant.faults("slow=1.0,ms=100")
     await plant.ask()  # the call that it dies in keeps one of two places at the provider for a minute

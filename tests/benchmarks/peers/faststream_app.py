@@ -7,10 +7,11 @@ import os
 
 import aiohttp
 from faststream import FastStream
-from faststream.rabbit import Channel, RabbitBroker, RabbitQueue
+from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitQueue
 
 from tests.benchmarks.peers import count
 
+WINDOW = 200
 broker = RabbitBroker(os.environ["BENCH_BROKER_URL"], logger=None)
 queue = RabbitQueue(os.environ["BENCH_QUEUE"], durable=True, declare=False)
 channel = Channel(prefetch_count=int(os.environ["BENCH_WIDTH"]))
@@ -34,6 +35,21 @@ async def get(_: str) -> None:
 
 
 broker.subscriber(queue, channel=channel)({"noop": noop, "get": get}[os.environ["BENCH_TASK"]])
+
+
+async def publish(_: str, many: int) -> None:
+    """Send, so many confirms under way at once, to a quorum queue as ours are."""
+    window = asyncio.Semaphore(WINDOW)
+
+    async def one() -> None:
+        async with window:
+            await broker.publish("", queue, persist=True)
+
+    await broker.connect()
+    await broker.declare_queue(RabbitQueue(queue.name, queue_type=QueueType.QUORUM, durable=True))
+    await asyncio.gather(*(one() for _ in range(many)))
+    await broker.stop()
+
 
 if __name__ == "__main__":
     asyncio.run(FastStream(broker, logger=None).run())

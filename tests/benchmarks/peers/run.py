@@ -14,8 +14,8 @@ import psutil
 from ops.settings import environment_with
 from tests.benchmarks.system import ROOT, System, child, memory_mb, until
 
-PEERS = ("dramatiq", "celery", "taskiq")
-NEEDS = {"dramatiq": "dramatiq", "celery": "celery", "taskiq": "taskiq_aio_pika"}
+PEERS = ("dramatiq", "celery", "taskiq", "faststream")
+NEEDS = {"dramatiq": "dramatiq", "celery": "celery", "taskiq": "taskiq_aio_pika", "faststream": "faststream"}
 _APP = "tests.benchmarks.peers.{}_app"
 _WORKERS = {
     "dramatiq": ["-m", "dramatiq", "--processes", "1", "--threads", "{width}", _APP.format("dramatiq") + ":broker"],
@@ -23,6 +23,7 @@ _WORKERS = {
                "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "ERROR"],
     "taskiq": ["-m", "taskiq", "worker", "--workers", "1", "--max-async-tasks", "{width}", "--log-level", "ERROR",
                _APP.format("taskiq") + ":broker"],
+    "faststream": ["-m", _APP.format("faststream")],
 }  # fmt: skip
 _WIDTHS = {"noop": {"dramatiq": 8, "taskiq": 100}}
 
@@ -56,18 +57,21 @@ async def drained(system: System, peer: str, task: str, count: int, **variables:
     """Publish ``count`` messages for a peer's task, start its worker, and wait until it has done all of them."""
     result = system.var / "peer.json"
     result.unlink(missing_ok=True)
+    width = str(_WIDTHS.get(task, {}).get(peer, 100))
     environment = environment_with(
         {
             "BENCH_BROKER_URL": system.broker_url,
             "BENCH_COUNT": str(count),
             "BENCH_RESULT": str(result),
+            "BENCH_QUEUE": f"peer_{peer}",
+            "BENCH_TASK": task,
+            "BENCH_WIDTH": width,
             "PYTHONPATH": str(ROOT),
             "dramatiq_queue_prefetch": "0",
             **variables,
         }
     )
     published_s = await _publish(peer, task, count, environment)
-    width = str(_WIDTHS.get(task, {}).get(peer, 100))
     peak = 0.0
 
     async def done() -> bool:
