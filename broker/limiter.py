@@ -115,9 +115,9 @@ class ProviderLimiter:
     """Who may call a provider, and when.  Every method raises LimiterUnreachable while Redis does not answer.
 
     ``spent_since(provider, period_start)`` says what was spent in a period by the database's calls: it is asked when
-    Redis has no count (a new period, a flush) before anything is granted.  Count a call when it is granted, not when
-    it is answered, so that calls under way at a flush are in it.  ``spread_s`` stretches the windows of rates: calls do
-    not reach the provider as evenly as they leave here.
+    Redis has no count (a new period, a flush) before anything is granted.  Calls under way at a flush are added as they
+    are settled: settle a call after it is written.  ``spread_s`` stretches the windows of rates: calls do not reach the
+    provider as evenly as they leave here.
     """
 
     redis: Redis
@@ -220,10 +220,14 @@ class ProviderLimiter:
             await self._run("close", [key(provider, "closed")], us_of_time(until), keep_ms, state, reason)
 
     async def reopen(self, provider: str) -> None:
-        """Forget closings and failures: somebody has mended the cause (a new key, a larger plan)."""
-        self._limits(provider)
+        """Forget closings, failures and what the account had left: the cause is mended (a new key, a larger plan)."""
+        budget = self._limits(provider).budget
+        period = period_at(budget.period, self._now()) if budget else None
         with reaching():
-            await self.redis.delete(key(provider, "closed"), key(provider, "breaker"))
+            async with self.redis.pipeline(transaction=False) as pipe:
+                pipe.delete(key(provider, "closed"), key(provider, "breaker"))
+                pipe.hdel(budget_key(provider, period), "total")
+                await pipe.execute()
 
     async def seed_spent(self, provider: str, period_start: datetime, spent: int) -> None:
         """Restore what was spent in the period that starts at ``period_start``; never lowers the count."""

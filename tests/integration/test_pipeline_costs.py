@@ -93,3 +93,24 @@ async def test_a_question_that_fails_leaves_those_asked_with_it_booked_once(
         assert [type(one) for one in told] == [Granted, ConnectionError, Granted]
         status = await limiter.status("cryptopanic")
         assert (status.spent, status.in_flight) == (2, 2)
+
+
+async def test_a_call_under_way_while_redis_is_flushed_counts_against_the_budget(
+    ledger: AsyncEngine, limiter_url: str
+) -> None:
+    month = Limits(rates=(Rate(1000, 1.0),), budget=Budget(1000, "month"))
+    async with open_workshop(ledger, limiter_url, limits={"cryptopanic": month}) as shop:
+        fetch = shop.works.fetcher.fetch
+
+        async def flushed_meanwhile(*asked: Any, **how: Any) -> Any:
+            shop.works.fetcher.fetch = fetch  # type: ignore[method-assign]
+            await shop.redis.flushdb()
+            await shop.deliver(FETCH)  # another call, which restores the count
+            return await fetch(*asked, **how)
+
+        shop.works.fetcher.fetch = flushed_meanwhile  # type: ignore[method-assign]
+        for _ in range(2):
+            await shop.ask(pages_max=1)
+        await shop.deliver(FETCH)
+        assert (await shop.works.limiter.status("cryptopanic")).spent == 2
+        assert await shop.value("SELECT sum(cost) FROM calls") == 2

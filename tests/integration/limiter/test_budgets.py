@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
@@ -131,6 +133,30 @@ class TestSettling:
         await limiter.settle(lease, charged=3, remaining=7)
         world.spent = 42
         assert (await limiter.status(world.name)).spent == 42
+
+    async def test_an_account_that_was_filled_up_counts_again_when_somebody_says_so(self, world: World) -> None:
+        limiter = world.limiter(Limits(budget=Budget(1000, "month", "credits")))
+        await limiter.settle((await granted(limiter, world.name, cost=5)).lease, charged=5, remaining=0)
+        assert (await refused(limiter, world.name, cost=5)).reason.startswith("the account has 0 credits left")
+        await limiter.reopen(world.name)
+        await granted(limiter, world.name, cost=5)
+        status = await limiter.status(world.name)
+        assert (status.spent, status.account_left) == (10, None)
+
+    @pytest.mark.parametrize("order", list(permutations(["first", "second", "third"])))
+    async def test_calls_under_way_at_a_flush_are_counted_once_however_they_end(
+        self, world: World, order: tuple[str, ...]
+    ) -> None:
+        limiter = world.limiter(Limits(budget=Budget(1000, "day", "credits")))
+        leases = {name: (await granted(limiter, world.name, cost=2)).lease for name in ("first", "second")}
+        await world.flush()
+        world.spent = 10  # what was written before
+        leases["third"] = (await granted(limiter, world.name, cost=2)).lease
+        for name in order:
+            for _ in range(2):
+                await limiter.settle(leases[name], charged=3)
+        assert (await limiter.status(world.name)).spent == 10 + 3 * 3
+        assert len(world.asked) == 2
 
 
 class TestSeeding:
