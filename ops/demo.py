@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -97,7 +98,7 @@ async def open_demo(
         settings = Settings.from_env(environment)
         await asyncio.to_thread(migrate.upgrade, server(settings.database_url))
         children = [Child("dispatcher", ["dispatch"], environment), Child("worker", _worker_words(), environment)]
-        await stack.enter_async_context(kept_running(children, stop_s=20))
+        await stack.enter_async_context(kept_running(children, stop_s=20, output=sys.stderr))
         enter = stack.enter_async_context
         gateway = await enter(open_gateway(settings, write=lambda _: None))
         anywhere = replace(settings, gateway=replace(settings.gateway, host="127.0.0.1", port=0, notice_s=0.0))

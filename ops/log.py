@@ -1,4 +1,4 @@
-"""Structured logs to stderr: an event and its fields, JSON for machines, columns for people.
+"""Structured logs: an event and its fields, JSON for machines, columns for people.
 
 Whatever was bound to the message (job, page, queue) is on every line; secrets are cut out by value and by name.  A
 second sink may be attached (``shipping``), which is handed every line as JSON and must not block.
@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Protocol, cast
+from typing import Protocol, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -34,12 +34,13 @@ class Sink(Protocol):
 
 
 class Tee:
-    """Makes an event the line for stderr, and hands it to the sinks as JSON."""
+    """Makes an event the line for the console, and hands it to the sinks as JSON."""
 
     def __init__(self) -> None:
         self.sinks: tuple[Sink, ...] = ()
         self.redaction = Redaction(())
         self.render: Processor = JSON
+        self.console: TextIO = sys.stderr
 
     def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
         if not self.sinks:
@@ -54,24 +55,27 @@ class Tee:
 _tee = Tee()  # one per process, as structlog's own configuration is
 
 
-def configure(settings: Settings) -> None:
-    """Set up logging for this process, once, before anything logs."""
+def configure(settings: Settings, console: TextIO) -> None:
+    """Set up logging for this process, once, before anything logs.
+
+    ``console``: standard output where the log is all that a process says, standard error beside a command's answer.
+    """
     level = LEVELS[settings.log_level.upper()]
     people = settings.log_format == "console"
     _tee.render = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        structlog.dev.ConsoleRenderer(colors=console.isatty(), exception_formatter=structlog.dev.plain_traceback)
         if people
         else JSON
     )
-    _tee.redaction = Redaction(settings.secrets())
+    _tee.redaction, _tee.console = Redaction(settings.secrets()), console
     structlog.configure(
         processors=[*_shared(settings), _tee],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(console),
         cache_logger_on_first_use=True,
     )
     # Libraries log through the standard module; the same line shape for them.
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(console)
     handler.setFormatter(_formatter(settings, _tee.render))
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
     # pika tells of each attempt to connect in seven lines; whoever asked for it is told the reason, and says it in one.
@@ -79,13 +83,13 @@ def configure(settings: Settings) -> None:
 
 
 def write_lines(lines: bytes) -> None:
-    """Write finished lines of JSON, as the access log does, to stderr and to the sinks."""
+    """Write finished lines of JSON, as the access log does, to the console and to the sinks."""
     lines = _tee.redaction.lines(lines)
     for sink in _tee.sinks:
         for line in lines.splitlines():
             sink.take(logging.ERROR if b'"level":"error"' in line else logging.INFO, line.decode("utf-8", "replace"))
-    sys.stderr.buffer.write(lines)
-    sys.stderr.buffer.flush()
+    _tee.console.buffer.write(lines)
+    _tee.console.buffer.flush()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ This module is an entry point, so importing it reads the environment; nothing el
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 
 import dramatiq
@@ -31,6 +32,6 @@ class Shipping(Middleware):
 
 
 settings = located(Settings.from_env())
-configure(settings)
+configure(settings, sys.stdout)
 broker = make_broker(settings, TimeLimit())  # it interrupts the thread that Dramatiq's worker has for each message
 broker.add_middleware(Shipping(settings), before=AsyncIO)  # what comes first ends last

@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import IO, Protocol
 
 import structlog
 
@@ -44,11 +44,14 @@ class Registrar(Protocol):
 
 @asynccontextmanager
 async def kept_running(
-    children: Sequence[Child], *, stop_s: float, registrar: Registrar | None = None
+    children: Sequence[Child], *, stop_s: float, registrar: Registrar | None = None, output: IO[str] | None = None
 ) -> AsyncIterator[None]:
-    """Run the children until the block ends, then ask them to stop and, after ``stop_s``, make them."""
+    """Run the children until the block ends, then ask them to stop and, after ``stop_s``, make them.
+
+    ``output`` takes what they say on standard output, where that is kept for an answer of ours.
+    """
     stopping = asyncio.Event()
-    keepers = [asyncio.create_task(_keep(child, stopping, stop_s, registrar)) for child in children]
+    keepers = [asyncio.create_task(_keep(child, stopping, stop_s, registrar, output)) for child in children]
     try:
         yield
     finally:
@@ -56,12 +59,14 @@ async def kept_running(
         await asyncio.gather(*keepers)
 
 
-async def _keep(child: Child, stopping: asyncio.Event, stop_s: float, registrar: Registrar | None) -> None:
+async def _keep(
+    child: Child, stopping: asyncio.Event, stop_s: float, registrar: Registrar | None, output: IO[str] | None
+) -> None:
     pause_s = RESTART_S
     while not stopping.is_set():
         began = asyncio.get_running_loop().time()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "ops.cli", *child.arguments, env=dict(child.environment)
+            sys.executable, "-m", "ops.cli", *child.arguments, env=dict(child.environment), stdout=output
         )
         if registrar is not None:
             registrar.began(process.pid)

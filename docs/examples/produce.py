@@ -35,6 +35,8 @@ def publish(url: str, body: bytes) -> None:
 
 def main() -> None:
     """Publish the job that the command line names."""
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
     url, kind, args = sys.argv[1:4]
     job = {"kind": kind, "args": json.loads(args), "priority": 0}
     if len(sys.argv) > 4:

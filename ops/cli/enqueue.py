@@ -104,6 +104,8 @@ def enqueue(
     """
     if (kind is None) == (file is None):
         raise click.UsageError("name a kind, or give --file: one of the two")
+    if raw is not None and any((provider, dataset, param, params)):
+        raise click.UsageError("--args is the whole: --provider, --dataset, --param and --params do not go with it")
     settings = started()
     providers = configured_providers(settings)
     if file is not None:

@@ -27,7 +27,7 @@ from ops.worker import LEAVE_AFTER_DRAIN_S, run_worker
 @click.option("--threads", type=click.IntRange(1, 1024), help="Messages in hand per process; default 64.")
 def worker(processes: int | None, threads: int | None) -> None:
     """Fetch, dedup and post until told to stop; TERM drains."""
-    settings = started()
+    settings = started(serves=True)
     require_ports(settings, gateway=False)
     count = processes or settings.worker.processes
     if threads is not None:
@@ -58,7 +58,7 @@ async def _run_children(settings: Settings, children: Mapping[str, Sequence[str]
 @click.command()
 def dispatch() -> None:
     """Publish what is due and say again what got lost; any number may run, one leads."""
-    settings = started()
+    settings = started(serves=True)
     require_ports(settings, gateway=False)
     for library in ("aiormq", "aio_pika"):  # the dispatcher says itself that the broker is away, and says it once
         logging.getLogger(library).setLevel(logging.CRITICAL)
@@ -81,7 +81,7 @@ def serve(processes: int | None, one_of: int | None) -> None:
     \b
     Example: sluice serve --processes 2
     """
-    settings = started()
+    settings = started(serves=True)
     if one_of is None:  # those who are started by another share the port
         require_ports(settings, gateway=True)
     count = one_of or processes or settings.gateway.processes
@@ -123,10 +123,10 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def started() -> Settings:
-    """Read the environment, find the servers, set up logging."""
+def started(*, serves: bool = False) -> Settings:
+    """Read the environment, find the servers, set up logging: on standard output for a process that only ``serves``."""
     settings = located(Settings.from_env())
-    log.configure(settings)
+    log.configure(settings, sys.stdout if serves else sys.stderr)
     return settings
 
 

@@ -96,7 +96,9 @@ def list_(as_json: bool) -> None:
 @providers.command()
 @click.argument("name")
 def enable(name: str) -> None:
-    """Call a provider again: somebody has mended what was wrong.
+    """Call a provider again: somebody has mended what was wrong, or a pause is over.
+
+    One that is disabled for want of a key needs it here too.
 
     \b
     Example: sluice providers enable nansen
@@ -104,15 +106,17 @@ def enable(name: str) -> None:
     settings = started()
     provider = _known(settings, name)
     given = settings.providers.get(name)
-    if given is None or given.key is None:
-        raise CannotDo(f"{name} has no key: set {token_variable(provider.name)} and start the workers again")
+    has_key = given is not None and given.key is not None
 
     async def work() -> None:
         async with AsyncExitStack() as stack:
+            database = await stack.enter_async_context(opened(settings))
+            standing = await transact(database, settings, lambda conn: rows.standing(conn, name))
+            if not has_key and _lacks_key(standing):
+                raise CannotDo(f"{name} has no key: set {token_variable(name)} and start the workers again")
             limiter = await stack.enter_async_context(
                 open_limiter(server(settings.redis_url), {name: provider.limits}, _never_asked)
             )
-            database = await stack.enter_async_context(opened(settings))
             await limiter.reopen(name)
             await transact(database, settings, lambda conn: rows.stand(conn, name, "ok", reason=None, now=utc_now()))
 
@@ -151,6 +155,11 @@ def _known(settings: Settings, name: str) -> Provider:
     if name not in known:
         raise CannotDo(f"there is no provider {name!r}; there are {', '.join(sorted(known))}")
     return known[name]
+
+
+def _lacks_key(standing: Standing) -> bool:
+    # A start without the key, and a call that found none, name the variable to set; nobody else knows it.
+    return standing.state == "disabled" and token_variable(standing.name) in (standing.reason or "")
 
 
 async def _never_asked(provider: str, since: datetime) -> int:

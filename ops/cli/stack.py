@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from ops.settings import BadSetting, Settings
 def demo(recorded: Path | None, fresh: bool, broker: BrokerName, only_json: bool) -> None:
     """Run the main job over three providers, end to end on real servers, and leave nothing running."""
     settings = Settings.from_env()
-    log.configure(settings)
+    log.configure(settings, sys.stderr)
     if recorded is not None and not recorded.is_dir():
         raise BadSetting(f"--recorded {recorded}: there is no such folder")
     console = Console(stderr=True, quiet=only_json)

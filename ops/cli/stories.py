@@ -29,6 +29,9 @@ def merge(one: int, other: int, by: str, as_json: bool) -> None:
     Example: sluice stories merge 7 12
     """
 
+    if one == other:
+        raise CannotDo(f"story {one} cannot be merged with itself")
+
     async def work(conn: AsyncConnection) -> int:
         try:
             return await regroup.merge(conn, one, other, by=by, now=utc_now())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -35,15 +37,18 @@ from ops.worker import LEAVE_AFTER_DRAIN_S
 GROW_EVERY = 10  # calls for news between two new stories of the sandbox, so that there is something to see
 CLOCK_EVERY_S = 1.0
 LISTENS_WITHIN_S = 75.0
+AMQP_ADDRESS = Path("run", "amqp.url")
 
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """What runs: settings with known servers, the environment of its processes, the sandbox where there is one."""
+    """What runs: settings with known servers, the environment of its processes, the sandbox where there is one, and the
+    file with the address of a RabbitMQ of our own, which has a password."""
 
     settings: Settings
     environment: Mapping[str, str]
     sandbox: SandboxServer | None
+    amqp_address: Path | None
 
 
 @click.command()
@@ -60,7 +65,7 @@ def up(broker: BrokerName, no_sandbox: bool, processes: int | None) -> None:
     Example: sluice up --broker rabbitmq --processes 2
     """
     settings = Settings.from_env()
-    log.configure(settings)
+    log.configure(settings, sys.stderr)
     require_ports(settings, gateway=True)
     asyncio.run(_run(settings, broker, not no_sandbox, processes or settings.worker.processes))
 
@@ -73,7 +78,7 @@ async def _run(settings: Settings, broker: BrokerName, with_sandbox: bool, proce
         await asyncio.to_thread(migrate.upgrade, server(standing.settings.database_url))
         added = await _register(standing)
         drain_s = standing.settings.worker.drain_s + LEAVE_AFTER_DRAIN_S + 5
-        async with kept_running(_children(standing, processes), stop_s=drain_s):
+        async with kept_running(_children(standing, processes), stop_s=drain_s, output=sys.stderr):
             listens = await _gateway_listens(standing.settings, stop)
             _tell(standing, processes, added)
             if not (listens or stop.is_set()):
@@ -101,17 +106,27 @@ async def _gateway_listens(settings: Settings, stop: asyncio.Event) -> bool:
 async def _standing(settings: Settings, broker: BrokerName, with_sandbox: bool) -> AsyncIterator[Up]:
     """Start the servers and the sandbox that are needed; stop them at the end."""
     overrides: dict[str, str] = {}
-    sandbox = None
+    sandbox = address = None
     async with AsyncExitStack() as stack:
         if not settings.external:
             click.echo(f"Starting PostgreSQL, Redis{' and RabbitMQ' if broker == 'rabbitmq' else ''} ...")
             servers = await stack.enter_async_context(Stack(settings.var, broker))
             overrides |= servers.settings_overrides()
+            if broker == "rabbitmq":
+                address = keep_for_owner(settings.var / AMQP_ADDRESS, servers.rabbitmq.url)
         if with_sandbox and not any(given.key for given in settings.providers.values()):
             sandbox = await stack.enter_async_context(_sandbox(settings.var))
             overrides |= sandbox_variables(settings, sandbox.url)
         environment = environment_with(overrides)
-        yield Up(Settings.from_env(environment), environment, sandbox)
+        yield Up(Settings.from_env(environment), environment, sandbox, address)
+
+
+def keep_for_owner(file: Path, text: str) -> Path:
+    """Write a file that nobody else may read, and give it."""
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened_file:
+        opened_file.write(f"{text}\n")
+    return file
 
 
 @asynccontextmanager
@@ -183,6 +198,8 @@ def _tell(standing: Up, processes: int, added: int) -> None:
         ("gateway", f"http://{settings.gateway.host}:{settings.gateway.port}/api/v1"),
         ("console", f"http://{settings.gateway.host}:{settings.gateway.port}/console/"),
     ]
+    if standing.amqp_address:
+        lines.append(("producers", f"the broker's address with its password: {standing.amqp_address}"))
     if added:
         lines.append(("streams", f"{added} registered: sluice streams list"))
     for name, value in lines:

@@ -48,7 +48,7 @@ _EVERYWHERE = (
     Series(
         "sluice_log_dropped_total",
         "counter",
-        "Log records that were dropped on their way, by reason; stdout or stderr had them first.",
+        "Log records that were dropped on their way, by reason; the console had them first.",
         ALL,
         ("reason",),
     ),

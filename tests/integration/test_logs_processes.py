@@ -1,4 +1,4 @@
-"""Real processes under SIGTERM, with records still queued: all that stderr has is in CloudWatch, within the deadline.
+"""Real processes under SIGTERM, with records still queued: all that they print is in CloudWatch, within the deadline.
 
 And with nobody at CloudWatch's address, they start, work and stop as without it.
 """
@@ -64,10 +64,10 @@ def environment(ledger_url: str, stack: Stack, tmp_path: Path) -> dict[str, str]
 
 @asynccontextmanager
 async def process(folder: Path, environment: Mapping[str, str], *words: str) -> AsyncIterator[Any]:
-    """A child in a process group of its own, whose stderr goes to a file; what is left of it is killed at the end."""
-    with (folder / "stderr").open("wb") as stderr:
+    """A child in a process group of its own, whose output goes to a file; what is left of it is killed at the end."""
+    with (folder / "output").open("wb") as output:
         child = await asyncio.create_subprocess_exec(
-            sys.executable, *words, env=environment, stderr=stderr, start_new_session=True
+            sys.executable, *words, env=environment, stdout=output, stderr=output, start_new_session=True
         )
     try:
         yield child
@@ -78,8 +78,8 @@ async def process(folder: Path, environment: Mapping[str, str], *words: str) -> 
 
 
 def lines(folder: Path) -> list[str]:
-    """The lines of JSON on stderr."""
-    return [line for line in (folder / "stderr").read_text().splitlines() if line.startswith("{")]
+    """The lines of JSON that it printed; Dramatiq's command prints all on standard error."""
+    return [line for line in (folder / "output").read_text().splitlines() if line.startswith("{")]
 
 
 def events(folder: Path) -> list[str]:
@@ -88,7 +88,7 @@ def events(folder: Path) -> list[str]:
 
 async def said(folder: Path, text: str) -> None:
     async def check() -> bool:
-        return text in (folder / "stderr").read_text()
+        return text in (folder / "output").read_text()
 
     await eventually(check, within_s=60)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -64,7 +65,7 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @contextmanager
 def logging_to_a_sink(written_for: str = "json") -> Iterator[Kept]:
     settings = Settings.from_env({**ENVIRONMENT, "SLUICE_LOG_FORMAT": written_for})
-    log.configure(settings)
+    log.configure(settings, sys.stderr)
     kept = Kept()
     with log.attached(settings, ToSink(kept), kept):
         yield kept
