@@ -133,7 +133,9 @@ def cancel(job: Sequence[str]) -> None:
 @jobs.command()
 @click.argument("job", nargs=-1, required=True)
 def retry(job: Sequence[str]) -> None:
-    """Ask again for failed jobs; nothing that is there is paid for again.
+    """Ask again for jobs that failed, or were cancelled before their first page.
+
+    Nothing that is there is paid for again: a job that a worker still has in hand goes on there.
 
     \b
     Example: sluice jobs retry 01992c1e-7b3a-7c11-9d5e-0a1b2c3d4e5f
@@ -151,7 +153,8 @@ def retry(job: Sequence[str]) -> None:
         return queues
 
     queues = asyncio.run(run())
-    _tell_each(wanted, [queue is not None for queue in queues], "asked again", "has not failed, or does not exist")
+    bad = "cannot be asked again: it has not failed, is a message that nobody could read, or does not exist"
+    _tell_each(wanted, [queue is not None for queue in queues], "asked again", bad)
 
 
 @jobs.command()

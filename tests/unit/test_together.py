@@ -118,7 +118,8 @@ async def test_who_comes_after_a_run_that_was_cut_off_is_served() -> None:
 
     bank.together = Together(run)
     with pytest.raises(asyncio.CancelledError):
-        await bank.together(1)
+        async with asyncio.timeout(10):
+            await bank.together(1)
     assert await bank.together(2) == 20
 
 
