@@ -224,7 +224,8 @@ def unseen(items: Iterable[Item], held: Mapping[tuple[str, str], Known], page: U
     """Keep what ``post`` must see: new keys, other texts than the head's, values that moved; each once.
 
     With ``page``, also what that page itself was the first to bring, so that a page that is worked on again is counted
-    as it was the first time.  Each item left out is a duplicate.
+    as it was the first time.  Each item left out is a duplicate, and leaves no sighting: an earlier page that is posted
+    later may move the head, until the next page shows the item (docs/ledger.md).
     """
     kept: dict[tuple[str, str, str], Item] = {}
     for item in items:

@@ -158,3 +158,32 @@ async def test_new_items_posted_at_once_are_new_once_in_total(ledger: AsyncEngin
         assert sum(one.new for one in answers) == len(end)
         assert all(one.new + one.duplicate == 30 and not one.amended for one in answers)
         assert set((await stories(ledger, provider)).values()) == {1}
+
+
+async def test_a_page_left_out_leaves_no_sighting_and_the_next_that_shows_the_item_tells_how_it_stands(
+    ledger: AsyncEngine,
+) -> None:
+    def seen(version: int) -> Item:
+        return Item(
+            "late", "1", Book.HUMAN, "post", AT, {"v": version}, title=f"text {version}", observed={"v": version}
+        )
+
+    async def road(second: int, item: Item) -> tuple[bool, str]:
+        page = uuid4()
+        async with ledger.begin() as conn:
+            fresh = unseen([item], await known(conn, [("late", "1")]), page)
+            await post(conn, [Posting(page, AT + timedelta(seconds=second), fresh)], now=AT)
+            (row,) = await conn.execute(
+                text(
+                    """SELECT title FROM items i JOIN revisions r ON r.item_id = i.id AND r.fingerprint = i.fingerprint
+                    WHERE i.provider = 'late'"""
+                )
+            )
+        return bool(fresh), row.title
+
+    assert [await road(*told) for told in ((0, seen(1)), (20, seen(1)), (10, seen(2)), (30, seen(1)))] == [
+        (True, "text 1"),
+        (False, "text 1"),
+        (True, "text 2"),
+        (True, "text 1"),
+    ]
