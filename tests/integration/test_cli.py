@@ -191,8 +191,7 @@ def test_a_paused_provider_makes_its_jobs_wait_with_the_reason_and_goes_on(up: S
     told = up.run("jobs", "list", "--state", "waiting")
     assert "paused: for the test (until 20" in told
     assert "provider newscatcher" in up.run("doctor", "--json")
-    up.run("providers", "enable", "newscatcher", exits=2)  # this terminal has no key: it cannot know that all is well
-    up.given(NEWSCATCHER_API_KEY="sandbox-key-of-the-test").run("providers", "enable", "newscatcher")
+    up.run("providers", "enable", "newscatcher")  # this terminal has no key, and a pause needs none to be lifted
     up.run("jobs", "watch", job)
     assert up.one("jobs", "show", job)["state"] == "succeeded"
 

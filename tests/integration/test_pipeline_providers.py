@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -16,6 +17,7 @@ from broker.limits import Budget, Limits, Rate
 from ops.bootstrap import stand_by_keys
 from ops.sandbox import Allowance, SandboxConfig
 from ops.sandbox.answers import Answer
+from tests.terminal import bare
 from tests.workshop import KEYS, START, Workshop, open_workshop
 from workers.http import Fetcher
 from workers.items import Pull, Request
@@ -179,6 +181,19 @@ async def test_what_starts_with_or_without_a_key_leaves_pauses_and_quotas_alone(
         stands = await shop.standing("nansen")
         assert stands.state == expected
         assert (stands.reason == "stop") == (stood in {"paused", "used_up"})
+
+
+async def test_only_a_provider_that_lacks_its_key_cannot_be_enabled_without_it(
+    shop: Workshop, ledger_url: str, limiter_url: str, tmp_path: Path
+) -> None:
+    urls = {"SLUICE_DATABASE_URL": ledger_url, "SLUICE_REDIS_URL": limiter_url, "SLUICE_BROKER_URL": limiter_url}
+    shell = bare(tmp_path).given(**urls)
+    await stand_by_keys(shop.database, Fetcher({}), {"nansen": shop.works.providers["nansen"]})
+    assert "nansen has no key: set NANSEN_API_KEY" in shell.fails("providers", "enable", "nansen")
+    async with shop.database.begin() as conn:
+        await providers.found(conn, "nansen", "disabled", reason="nansen answered 401", now=shop.clock())
+    shell.run("providers", "enable", "nansen")
+    assert (await shop.standing("nansen")).state == "ok"
 
 
 async def test_a_missing_key_is_said_and_nothing_is_called(ledger: AsyncEngine, limiter_url: str) -> None:
