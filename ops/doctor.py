@@ -60,7 +60,7 @@ async def examine(environ: Mapping[str, str] | None = None) -> list[Finding]:
         settings = Settings.from_env() if environ is None else Settings.from_env(environ)
     except BadSetting as error:
         return [Finding("settings", "wrong", str(error), "mend this variable and look again")]
-    findings = [Finding("settings", "ok", f"data under {settings.var}"), *_providers(settings), _disk(settings)]
+    findings = [*_settings(settings), *_providers(settings), _disk(settings)]
     try:
         settings = await asyncio.to_thread(located, settings)
     except BadSetting as error:
@@ -90,6 +90,14 @@ _REMEDIES = {
     "redis": "start Redis, or mend SLUICE_REDIS_URL; no provider is called while limits cannot be checked",
     "broker": "start the broker, or mend SLUICE_BROKER_URL; nothing is lost meanwhile",
 }
+
+
+def _settings(settings: Settings) -> list[Finding]:
+    found = [Finding("settings", "ok", f"data under {settings.var}")]
+    if settings.unknown:
+        detail = f"{', '.join(settings.unknown)[:300]}: nothing reads it"
+        found.append(Finding("settings", "note", detail, "docs/settings.md names those there are"))
+    return found
 
 
 def _providers(settings: Settings) -> list[Finding]:
@@ -169,7 +177,8 @@ async def _database(settings: Settings) -> list[Finding]:
             return [*found, Finding("schema", "wrong", detail, "run sluice migrate")]
         found += [Finding("schema", "ok", head), *await _broken_indexes(conn), await _backup_program(conn)]
         now = datetime.now(UTC)
-        found += [await _dispatcher(conn), await _workers(conn), await _administrators(conn), *await _stopped(conn)]
+        found += [await _dispatcher(conn), await _workers(conn), await _gateways(conn)]
+        found += [await _administrators(conn), *await _stopped(conn)]
         found += await _paused(conn, now)
         return [*found, await _undispatched(conn, now), await _landed(conn, now), await _dead(conn)]
 
@@ -205,15 +214,27 @@ async def _dispatcher(conn: AsyncConnection) -> Finding:
 
 
 async def _workers(conn: AsyncConnection) -> Finding:
+    if alive := await _connected(conn, "sluice worker %"):
+        return Finding("workers", "ok", f"{alive} connected")
+    return Finding("workers", "wrong", "none is connected", "run sluice worker")
+
+
+async def _gateways(conn: AsyncConnection) -> Finding:
+    if alive := await _connected(conn, "sluice gateway %"):
+        return Finding("gateways", "ok", f"{alive} connected")
+    return Finding("gateways", "note", "none is connected: nobody is served over HTTP", "run sluice serve")
+
+
+async def _connected(conn: AsyncConnection, named: str) -> int:
+    """Count the processes of a kind that hold connections to this database."""
     count = await conn.execute(
         text(
             """SELECT count(DISTINCT application_name) FROM pg_stat_activity
-            WHERE datname = current_database() AND application_name LIKE 'sluice worker %'"""
-        )
+            WHERE datname = current_database() AND application_name LIKE :named"""
+        ),
+        {"named": named},
     )
-    if alive := count.scalar_one():
-        return Finding("workers", "ok", f"{alive} connected")
-    return Finding("workers", "wrong", "none is connected", "run sluice worker")
+    return int(count.scalar_one())
 
 
 async def _administrators(conn: AsyncConnection) -> Finding:

@@ -9,8 +9,10 @@ from typing import Annotated, NamedTuple
 from msgspec import Meta, Struct
 from sqlalchemy import Row, select, text
 
+from broker import pauses
 from broker.measured import StreamQuality, quality
 from broker.messages import queues
+from broker.pauses import Pause
 from broker.producer import BrokerUnreachableError, Held, Telling
 from broker.quality import Level
 from gateway.audited import note
@@ -26,13 +28,23 @@ BROKER_S = 2.0
 routes = Routes("works")
 
 
+class PausedAnswer(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Who keeps a queue closed (`sluice queues`), why, and since when."""
+
+    who: str
+    reason: str
+    since: datetime
+
+
 class QueueAnswer(Struct, forbid_unknown_fields=True, kw_only=True):
     """One queue: what the broker holds, null where it cannot tell or is away, and the job rows behind it.
 
-    ``delayed`` messages are not made here: a job that is to be tried later waits as a row.
+    ``delayed`` messages are not made here: a job that is to be tried later waits as a row.  ``paused`` is null for a
+    queue that is worked on.
     """
 
     name: str
+    paused: PausedAnswer | None
     ready: int | None
     unacked: int | None
     delayed: int | None
@@ -115,8 +127,9 @@ async def list_queues(call: Call) -> list[QueueAnswer]:
     names = queues(sorted(call.parts.providers.limits))
     async with call.works() as conn:
         rows = {row.queue: row for row in await conn.execute(_JOBS_BY_QUEUE)}
+        paused = {one.queue: one for one in await pauses.listed(conn)}
     held = await _held(call, names)
-    return [_queue(name, held.get(name), rows.get(name)) for name in names]
+    return [_queue(name, held.get(name), rows.get(name), paused.get(name)) for name in names]
 
 
 @routes.get("/quality", needs="admin:read", problems=("not_found",))
@@ -160,11 +173,14 @@ async def _held(call: Call, names: tuple[str, ...]) -> dict[str, Held | int]:
     return told
 
 
-def _queue(name: str, told: Held | int | None, row: Row[tuple[object, ...]] | None) -> QueueAnswer:
+def _queue(
+    name: str, told: Held | int | None, row: Row[tuple[object, ...]] | None, paused: Pause | None
+) -> QueueAnswer:
     counts = row._mapping if row is not None else {}
     held = told if isinstance(told, Held) else None
     return QueueAnswer(
         name=name,
+        paused=PausedAnswer(who=paused.who, reason=paused.reason, since=paused.since) if paused else None,
         ready=told.ready if isinstance(told, Held) else told,
         unacked=held.unacked if held else None,
         delayed=held.delayed if held else None,

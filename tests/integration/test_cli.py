@@ -98,6 +98,11 @@ def test_the_doctor_says_which_setting_is_wrong(tmp_path: Path) -> None:
     assert "SLUICE_PORT" in told["findings"][0]["detail"]
 
 
+def test_the_doctor_names_settings_that_nothing_reads(tmp_path: Path) -> None:
+    told = json.loads(bare(tmp_path).given(**NOWHERE, SLUICE_FOO_BUDGET="3/day").run("doctor", "--json", exits=1))
+    assert any("SLUICE_FOO_BUDGET" in one["detail"] for one in told["findings"] if one["what"] == "settings")
+
+
 def test_without_a_schema_people_are_told_to_migrate(shell: Shell) -> None:
     assert "sluice migrate" in shell.fails("jobs", "list")
 
@@ -226,7 +231,7 @@ def test_the_doctor_finds_nothing_wrong_with_what_is_up(up: Shell) -> None:
     told = up.one("doctor")
     assert [one for one in told["findings"] if one["state"] == "wrong"] == []
     named = {one["what"] for one in told["findings"]}
-    assert {"dispatcher", "workers", "schema", "queues"} <= named
+    assert {"dispatcher", "workers", "gateways", "schema", "queues"} <= named
     assert "provider keys" not in named  # this terminal has none, and the workers have
 
 

@@ -47,6 +47,7 @@ function jobsByState(queues) {
 
 function ofQueue(queue) {
   const found = [];
+  if (queue.paused) found.push(["bad", `Queue ${queue.name} is paused by ${queue.paused.who}: ${queue.paused.reason}`, to("queues")]);
   const age = queue.oldest_at ? ageSeconds(queue.oldest_at) : 0;
   if (age > OLD_S) found.push(["warn", `Queue ${queue.name}: its oldest job has been under way for ${duration(age)}`, to("queues")]);
   if (queue.dead) found.push(["warn", `Queue ${queue.name}: the broker gave up on ${plural(queue.dead, "message")}`, to("queues")]);

@@ -2,8 +2,8 @@
 
 import { to } from "../address.js";
 import { api } from "../api.js";
-import { h, link, table } from "../dom.js";
-import { count, when } from "../words.js";
+import { badge, h, link, table } from "../dom.js";
+import { count, moment, when } from "../words.js";
 
 export const queues = {
   title: "Queues",
@@ -28,6 +28,7 @@ export function queueTable(found, { whole = false } = {}) {
   const jobs = (state) => ({ head: `Jobs ${state}`, cell: (one) => count(one[`jobs_${state}`]), number });
   const columns = [
     { head: "Queue", names: true, cell: (one) => one.name },
+    { head: "Standing", cell: standing },
     { head: "Messages ready", cell: (one) => count(one.ready), number },
     ...(whole ? broker.filter((one) => one.told || away) : []),
     jobs("queued"),
@@ -37,4 +38,9 @@ export function queueTable(found, { whole = false } = {}) {
     { head: "Oldest job asked for", cell: (one) => when(one.oldest_at, "-") },
   ];
   return h("section", {}, whole ? null : h("h2", {}, "Queues"), table("Queues: messages and jobs", columns, found));
+}
+
+function standing({ paused }) {
+  if (!paused) return badge("open", "good");
+  return [badge("paused", "bad"), h("p", {}, `${paused.reason}: by ${paused.who} since `, moment(paused.since))];
 }

@@ -144,6 +144,15 @@ async def test_queues_tell_what_waits_in_the_broker_and_in_the_rows(
     assert (gone.status, {one["ready"] for one in gone.body}) == (200, {None})
 
 
+async def test_a_queue_that_an_operator_closed_tells_who_why_and_since_when(
+    admin: ClientSession, gateway_engine: AsyncEngine
+) -> None:
+    await look(gateway_engine, "INSERT INTO queue_pauses VALUES ('post', 'olga@ops', 'a look', now())")
+    told = {one["name"]: one["paused"] for one in (await ask(admin, "GET", "queues")).body}
+    await look(gateway_engine, "DELETE FROM queue_pauses")
+    assert (told["post"]["who"], told["post"]["reason"], told["dedup"]) == ("olga@ops", "a look", None)
+
+
 async def test_queues_tell_what_the_broker_holds_where_it_can_tell(admin: ClientSession, alice: ClientSession) -> None:
     before, after = [await _probes(admin, alice, more) for more in (0, 3)]
     assert after["ready"] == before["ready"] + 3

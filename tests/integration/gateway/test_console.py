@@ -235,8 +235,12 @@ async def test_chosen_dead_letters_are_discarded_and_the_record_names_every_one(
 
 async def test_what_is_refused_or_unknown_is_said_and_old_figures_are_called_old(site: Site, page: Page) -> None:
     await log_in(page, "warden")
+    closed = "INSERT INTO queue_pauses VALUES ('dedup', 'olga@ops', :reason, now())"
+    await look(site.database, closed, reason=HOSTILE)
     await page.value("location.hash = '#/queues'")
     await page.shows("fetch.nansen")
+    await page.shows(f"{HOSTILE}: by olga@ops since")
+    await look(site.database, "DELETE FROM queue_pauses")
     await page.value(_ANSWER % _LIMITED)
     await page.click("Read again")
     await page.shows("Too many requests")
