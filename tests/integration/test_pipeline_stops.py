@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
+import pytest
 
 from broker import jobs
 from broker.streams import NewStream
@@ -17,6 +18,12 @@ FETCH = "fetch.cryptopanic"
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 NEWS = NewStream("news", "cryptopanic", "posts", {}, interval_s=300, overlap_s=3600)
+
+
+@pytest.fixture
+def by_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each stage have a message, so that a test can stop between them."""
+    monkeypatch.setattr("workers.pipeline.READ_AT_ONCE_BYTES", 0)
 
 
 class Listed:
@@ -120,6 +127,7 @@ async def test_posts_that_appear_half_an_hour_late_are_found(shop: Workshop) -> 
         assert late <= await shop.keys("cryptopanic")
 
 
+@pytest.mark.usefixtures("by_messages")
 async def test_a_pull_that_died_half_way_leaves_no_gap(shop: Workshop) -> None:
     shop.works.policy = Policy(attempts_max=1)
     listed = Listed(shop)
@@ -145,6 +153,7 @@ async def test_a_pull_that_died_half_way_leaves_no_gap(shop: Workshop) -> None:
     assert await shop.keys("cryptopanic") == old | new
 
 
+@pytest.mark.usefixtures("by_messages")
 async def test_a_watermark_moves_only_when_a_pull_has_succeeded(shop: Workshop) -> None:
     listed = Listed(shop)
     listed.add(50, START)
