@@ -39,7 +39,8 @@ async def transact(
         except AWAY as error:
             if not is_away(error) or asyncio.get_running_loop().time() >= deadline:
                 raise
-            log.warning("database_away", error=type(error).__name__, retry_in_s=pause_s)
+            state = _sqlstate(error)  # a lock that took too long is told from a server that is away
+            log.warning("database_away", error=type(error).__name__, sqlstate=state, retry_in_s=pause_s)
         await asyncio.sleep(pause_s)
         pause_s = min(2.0, pause_s * 2)
 
@@ -48,7 +49,12 @@ def is_away(error: Exception) -> bool:
     """Tell whether the same transaction may work later, as it stands."""
     if not isinstance(error, DBAPIError):
         return True
-    state = getattr(error.orig, "sqlstate", None)
+    state = _sqlstate(error)
     if state is None:
         return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
     return state in _AGAIN or state.startswith("08")
+
+
+def _sqlstate(error: Exception) -> str | None:
+    state: str | None = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return state
