@@ -29,7 +29,8 @@ def schema(kind: str) -> Mapping[str, Any]:
     """Read the JSON Schema of a kind's args; raise UnfitJobError for a kind that does not exist."""
     known = kinds()
     if kind not in known:
-        raise UnfitJobError(f"there is no kind {kind[:80]!r}; there are {', '.join(known)}")
+        askable = ", ".join(one for one in known if one != REPARSE)
+        raise UnfitJobError(f"there is no kind {kind[:80]!r}; there are {askable}")
     loaded: Mapping[str, Any] = orjson.loads((files("broker") / "schemas" / f"{kind}.json").read_bytes())
     return loaded
 
@@ -42,7 +43,9 @@ def kinds() -> tuple[str, ...]:
 
 
 def check(kind: str, args: Mapping[str, Any]) -> None:
-    """Raise UnfitJobError, with the place and the reason, unless the args fit their kind."""
+    """Raise UnfitJobError, with the place and the reason, unless the args fit their kind, which people may ask for."""
+    if kind == REPARSE:  # made from pages that are there (``broker/reparse.py``)
+        raise UnfitJobError("reparse: nobody asks for this kind; use `sluice streams reparse`")
     fault = best_match(Draft202012Validator(schema(kind), format_checker=_FORMATS).iter_errors(dict(args)))
     if fault is not None:
         place = "/".join(map(str, fault.absolute_path))
@@ -52,12 +55,7 @@ def check(kind: str, args: Mapping[str, Any]) -> None:
 
 
 def queue_of(kind: str, args: Mapping[str, Any]) -> str:
-    """Say where the hints of a new job of this kind go; the args have been checked.
-
-    Raises UnfitJobError for a kind that is made from pages that are there (``broker/reparse.py``), never asked for.
-    """
-    if kind == REPARSE:
-        raise UnfitJobError("reparse: nobody asks for this kind; use `sluice streams reparse`")
+    """Say where the hints of a new job of this kind go; the args have been checked."""
     if kind in GIVEN:
         return LEDGER
     return PROBE if kind == "probe" else fetch_queue(args["provider"])

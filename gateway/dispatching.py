@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -22,6 +24,7 @@ from gateway.strict import check_json, pairs, path_values
 
 FORM = "application/x-www-form-urlencoded"
 FORM_FIELDS_MAX = 50
+_ENUM_FAULT = re.compile(r"^Invalid enum value .* - at `\$\.(\w+)`$", re.DOTALL)
 
 
 def _plain(value: object) -> object:
@@ -125,7 +128,32 @@ def _converted(given: Mapping[str, Any], kind: Any, code: str = "invalid") -> An
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise Problem(code, None if code == "not_found" else str(error)) from None
+        raise Problem(code, None if code == "not_found" else _said(error, kind)) from None
+
+
+def _said(error: msgspec.ValidationError, kind: Any) -> str:
+    """Give the decoder's own words, with the choices where there are some to choose from."""
+    text = str(error)
+    place = _ENUM_FAULT.search(text)
+    choices = _choices(kind).get(place[1], ()) if place else ()
+    return f"{text}: one of {', '.join(choices)}" if choices else text
+
+
+@cache
+def _choices(kind: Any) -> dict[str, tuple[str, ...]]:
+    fields = getattr(msgspec.inspect.type_info(kind), "fields", ())
+    return {field.encode_name: tuple(_values(field.type)) for field in fields}
+
+
+def _values(kind: msgspec.inspect.Type) -> Iterator[str]:
+    match kind:
+        case msgspec.inspect.UnionType(types=types):
+            for one in types:
+                yield from _values(one)
+        case msgspec.inspect.EnumType(cls=cls):
+            yield from (str(one.value) for one in cls)
+        case msgspec.inspect.LiteralType(values=values):
+            yield from map(str, values)
 
 
 def _body_reader(route: Route) -> Callable[[web.Request, bytes], Any] | None:

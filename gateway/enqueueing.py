@@ -71,7 +71,7 @@ def check_provider(call: Call, kind: str, args: Mapping[str, Any]) -> None:
 def lacks(scope: str) -> Problem:
     """Refuse a token that does not say enough (RFC 6750, section 3.1)."""
     challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
-    return Problem("insufficient_scope", headers={"WWW-Authenticate": challenge})
+    return Problem("insufficient_scope", f"this needs the scope {scope}", headers={"WWW-Authenticate": challenge})
 
 
 def _own(call: Call, kind: str, args: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -29,10 +29,10 @@ WITH_KEY = ("idempotency_key_in_use", "idempotency_key_reused", "invalid")
 TITLE = "Sluice"
 ABOUT = """Crypto news, wallet flows, trades and PnL out of one audited ledger, and the jobs that fill it.
 
-Log in at `login/access-token` and send the token as `Authorization: Bearer ...`; programs use an API key in its place.
-Errors are problem documents (RFC 9457) whose `code` never changes. Lists page by `cursor`: send the `next` of one page
-to get the following one. Amounts and quantities are decimal numbers in strings. Every answer has an `X-Request-Id`;
-every answer to somebody known says what is left of the rate limit."""
+Log in at `login/access-token` and send the token as `Authorization: Bearer ...`; programs use an API key in its
+place. Errors are problem documents (RFC 9457) whose `code` never changes. Lists page by `cursor`: send the
+`next_cursor` of one page to get the following one. Amounts and quantities are decimal numbers in strings. Every
+answer has an `X-Request-Id`; every answer to somebody known says what is left of the rate limit."""
 
 
 def document(table: Sequence[Route], *, server: str | None = None) -> Schema:

@@ -28,10 +28,9 @@ Moment = Annotated[datetime, Meta(tz=True)]
 When = Annotated[
     str,
     Meta(
-        min_length=16,
         max_length=64,
         description="A moment with its zone, such as 2026-11-22T12:00:00Z",
-        extra_json_schema={"format": "date-time"},
+        extra_json_schema={"format": "date-time", "minLength": 16},  # `moment` says it better than a length does
     ),
 ]
 """A moment in a query, where msgspec would also take a bare number for one: read it with ``moment``."""

@@ -143,7 +143,7 @@ function failed(screen, error, since) {
   const first = to(here().parts, { ...here().query, cursor: null });
   const help = error.code === "invalid_cursor" ? h("p", {}, link("Begin at the first page", first)) : null;
   if (!since) {
-    main.replaceChildren(h("h1", {}, screen.title), problem(error), help);
+    main.replaceChildren(h("h1", {}, screen.title), problem(error), ...(help ? [help] : []));
     return;
   }
   main.querySelector(":scope > .stale")?.remove();

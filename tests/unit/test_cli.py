@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
-from broker.kinds import UnfitJobError, kinds, queue_of, schema
+from broker.kinds import UnfitJobError, check, kinds, schema
 from broker.views import JobView, health
 from ledger.answers import Place
 from ops import cli
@@ -79,7 +79,7 @@ def test_every_command_is_on_the_map() -> None:
 
 def test_nobody_asks_for_a_reparse() -> None:
     with pytest.raises(UnfitJobError, match="sluice streams reparse"):
-        queue_of("reparse", {"provider": "nansen"})
+        check("reparse", {"provider": "nansen"})
 
 
 @pytest.mark.parametrize(
