@@ -31,7 +31,7 @@ from ledger.positions import Priced, positions, total
 from ledger.report import time_told
 from ledger.tenancy import acting_for, driver_cursor
 
-PERIODS_MAX = 10_000
+PERIODS_MAX = 2500
 _ZERO = Decimal(0)
 _TINY = 1e-13
 Figures = dict[str, Any]
@@ -117,7 +117,7 @@ async def history(
     coin: str | None = None,
     tag: str | None = None,
 ) -> list[Figures]:
-    """Sum by period [from, to), without a hole from the first to the last that has any; raise TooLong beyond 10,000.
+    """Sum by period [from, to), without a hole from the first to the last that has any; raise TooLong beyond 2,500.
 
     ``realized_total`` is what had been realized from ``since`` to the end of the period.
     """

@@ -83,7 +83,7 @@ async def by_coin(call: Call, query: WindowQuery) -> list[CoinFigures]:
 async def history(call: Call, query: HistoryQuery) -> list[PeriodFigures]:
     """Figures of each hour, day, week or month, without a hole from the first to the last that has any.
 
-    At most 10,000 periods: ask for longer ones, or for less time.
+    At most 2,500 periods: ask for longer ones, or for less time.
     """
     async with call.books() as conn:
         try:
