@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import IO, Protocol
@@ -45,32 +45,51 @@ class Registrar(Protocol):
 @asynccontextmanager
 async def kept_running(
     children: Sequence[Child], *, stop_s: float, registrar: Registrar | None = None, output: IO[str] | None = None
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Callable[[], None]]:
     """Run the children until the block ends, then ask them to stop and, after ``stop_s``, make them.
 
+    What it gives passes a second signal on to those that are still there, for whom it means "now".
     ``output`` takes what they say on standard output, where that is kept for an answer of ours.
     """
-    stopping = asyncio.Event()
-    keepers = [asyncio.create_task(_keep(child, stopping, stop_s, registrar, output)) for child in children]
+    stopping, living = asyncio.Event(), set[asyncio.subprocess.Process]()
+
+    def tell_again() -> None:
+        for process in living:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+
+    told = _Told(stopping, living, stop_s, registrar, output)
+    keepers = [asyncio.create_task(_keep(child, told)) for child in children]
     try:
-        yield
+        yield tell_again
     finally:
         stopping.set()
         await asyncio.gather(*keepers)
 
 
-async def _keep(
-    child: Child, stopping: asyncio.Event, stop_s: float, registrar: Registrar | None, output: IO[str] | None
-) -> None:
-    pause_s = RESTART_S
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What all keepers share."""
+
+    stopping: asyncio.Event
+    living: set[asyncio.subprocess.Process]
+    stop_s: float
+    registrar: Registrar | None
+    output: IO[str] | None
+
+
+async def _keep(child: Child, told: _Told) -> None:
+    pause_s, stopping, registrar = RESTART_S, told.stopping, told.registrar
     while not stopping.is_set():
         began = asyncio.get_running_loop().time()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "ops.cli", *child.arguments, env=dict(child.environment), stdout=output
+            sys.executable, "-m", "ops.cli", *child.arguments, env=dict(child.environment), stdout=told.output
         )
+        told.living.add(process)
         if registrar is not None:
             registrar.began(process.pid)
-        code = await _until_exit(process, stopping, stop_s)
+        code = await _until_exit(process, stopping, told.stop_s)
+        told.living.discard(process)
         if registrar is not None:
             registrar.ended(process.pid, asked=stopping.is_set())
         if stopping.is_set():

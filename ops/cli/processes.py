@@ -50,8 +50,9 @@ async def _run_children(settings: Settings, children: Mapping[str, Sequence[str]
         named = [Child(name, arguments, environment) for name, arguments in children.items()]
         async with (
             health_served(settings, {}, figures.registries),
-            kept_running(named, stop_s=stop_s, registrar=figures),
+            kept_running(named, stop_s=stop_s, registrar=figures) as tell_again,
         ):
+            stop.again.append(tell_again)
             await stop.wait()
 
 
@@ -130,11 +131,28 @@ def started(*, serves: bool = False) -> Settings:
     return settings
 
 
-def stop_signal() -> asyncio.Event:
-    """Give an event that TERM and INT set; saying it twice changes nothing."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+class Stop(asyncio.Event):
+    """Set by the first TERM or INT; each that follows calls what is in ``again``."""
+
+    def __init__(self) -> None:
+        """Nobody has said anything yet."""
+        super().__init__()
+        self.again: list[Callable[[], None]] = []
+
+    def signalled(self) -> None:
+        """A signal has come."""
+        if not self.is_set():
+            self.set()
+            return
+        for tell in self.again:
+            tell()
+
+
+def stop_signal() -> Stop:
+    """Give an event that TERM and INT set."""
+    stop, loop = Stop(), asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stop.set)
+        loop.add_signal_handler(signum, stop.signalled)
     return stop
 
 

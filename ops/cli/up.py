@@ -78,7 +78,8 @@ async def _run(settings: Settings, broker: BrokerName, with_sandbox: bool, proce
         await asyncio.to_thread(migrate.upgrade, server(standing.settings.database_url))
         added = await _register(standing)
         drain_s = standing.settings.worker.drain_s + LEAVE_AFTER_DRAIN_S + 5
-        async with kept_running(_children(standing, processes), stop_s=drain_s, output=sys.stderr):
+        async with kept_running(_children(standing, processes), stop_s=drain_s, output=sys.stderr) as tell_again:
+            stop.again.append(tell_again)
             listens = await _gateway_listens(standing.settings, stop)
             _tell(standing, processes, added)
             if not (listens or stop.is_set()):
