@@ -13,6 +13,7 @@ from ops.cli.opening import CannotDo, opened, transact
 from ops.cli.output import plain
 from ops.settings import Settings
 
+_IS_USER = text("SELECT EXISTS (SELECT FROM users WHERE id::text = :user)")
 _HAS_BOOKS = text("SELECT EXISTS (SELECT FROM entries WHERE user_id = :user)")
 
 
@@ -23,12 +24,14 @@ async def owner(conn: AsyncConnection, name: str) -> str:
 
 
 async def reader(conn: AsyncConnection, name: str) -> str:
-    """Give the id of a user of this name, or the text itself where it has books; raise CannotDo where neither is so.
+    """Give the id of a user of this name, or the text itself where it is an id or has books; else raise CannotDo.
 
     A misspelt name would be proved to agree, and have an empty statement.
     """
     if (user := await users.by_name(conn, name)) is not None:
         return str(user.id)
+    if (await conn.execute(_IS_USER, {"user": name})).scalar_one():
+        return name
     async with acting_for(conn, name):
         if not (await conn.execute(_HAS_BOOKS, {"user": name})).scalar_one():
             raise CannotDo(f"{plain(name, 64)} is no user and has no books: `sluice verify` names those there are")
