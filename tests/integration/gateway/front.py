@@ -155,6 +155,16 @@ class Answer:
 
 
 @dataclass
+class Hand:
+    """A clock that a test moves."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
 class Front:
     """A running gateway of these routes."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import cast
 
 import pytest
@@ -16,20 +15,10 @@ from gateway.edge.connection import Connection
 from gateway.edge.settings import EdgeSettings
 from gateway.eventstream import HEARTBEAT, EventStream
 from gateway.routes import Routes
-from tests.integration.gateway.front import AS_USER, Front, open_front, parsed
+from tests.integration.gateway.front import AS_USER, Front, Hand, open_front, parsed
 from tests.workshop import eventually
 
 GET = b"GET /api/v1/things HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer user-word\r\n\r\n"
-
-
-@dataclass
-class Hand:
-    """A clock that a test moves."""
-
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

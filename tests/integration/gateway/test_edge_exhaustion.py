@@ -11,7 +11,7 @@ import pytest
 
 from gateway.edge.connection import Connection
 from gateway.edge.settings import EdgeSettings
-from tests.integration.gateway.front import Front, open_front, parsed
+from tests.integration.gateway.front import Front, Hand, open_front, parsed
 from tests.workshop import eventually
 
 GET = b"GET /api/v1/things HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer user-word\r\n\r\n"
@@ -21,15 +21,6 @@ POST = (
 )
 UNREAD_MAX = 200_000
 """What a gateway may hold for one client that does not read: up to the loop's high-water mark, and an answer."""
-
-
-class Hand:
-    """A clock that a test moves."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
